@@ -1,0 +1,98 @@
+"""The engine: a compiled tower whose weights change and nothing else."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, ClassVar, Self
+
+import numpy as np
+import numpy.typing as npt
+
+if TYPE_CHECKING:
+    from fastclip.stimuli.base import Pixels
+    from fastclip.towers.base import Manifest, Towers
+
+Handle = Any
+"""What `place` returns: pictures where the engine wants them."""
+
+Outputs = Any
+"""Raw embeddings where the engine left them; `fetch` brings them to the host."""
+
+
+@dataclass(frozen=True)
+class Shapes:
+    """Batch sizes, fixed for the sweep; a last batch that is short is padded inside."""
+
+    image_batch: int
+    text_batch: int = 64
+
+
+class Engine(ABC):
+    """Runs one architecture's towers for many checkpoints.
+
+    Life: `open` once per architecture, `place` once per view, then per checkpoint `load` and any
+    number of `encode_*`. Normalisation, distances and scores happen outside, in float64.
+    Public methods check the order of calls; subclasses implement the `_`-methods.
+    """
+
+    name: ClassVar[str]
+    family: ClassVar[str]
+    precisions: ClassVar[tuple[str, ...]] = ("fp32",)
+
+    def __init__(self, *, precision: str = "fp32", threads: int = 0, device: str = "cpu") -> None:
+        """Raises UsageError where the engine does not know the precision (lists those it does)."""
+
+    @abstractmethod
+    def open(self, towers: Towers, shapes: Shapes) -> None:
+        """Compile or prepare; no weights yet. May be called again for another architecture."""
+
+    @abstractmethod
+    def manifest(self, towers: Towers) -> Manifest:
+        """The manifest whose packed names `load` expects."""
+
+    @abstractmethod
+    def place(self, pixels: Pixels) -> Handle:
+        """Put pictures, uint8 `[U, H, W, 3]`, where the engine reads them; once per sweep."""
+
+    @abstractmethod
+    def load(self, packed: Mapping[str, np.ndarray]) -> None:
+        """Swap in a checkpoint's weights; every packed name, every time.
+
+        Raises:
+            EngineError: a name is missing or unexpected.
+        """
+
+    @abstractmethod
+    def encode_images(self, handle: Handle, lo: int, hi: int) -> Outputs:
+        """Raw embeddings of rows `lo:hi` (at most `image_batch` of them), float32 `[hi-lo, D]`."""
+
+    @abstractmethod
+    def encode_texts(
+        self, ids: npt.NDArray[np.int64], eot: npt.NDArray[np.int64]
+    ) -> Outputs:
+        """Raw embeddings of token ids `[n, L]`, end-of-text at `eot` `[n]`: float32 `[n, D]`."""
+
+    def fetch(self, outputs: Outputs) -> npt.NDArray[np.float32]:
+        """Outputs as a host array."""
+        return np.asarray(outputs, dtype=np.float32)
+
+    def describe(self) -> dict[str, str]:
+        """Versions and settings for `env.json` and `fastclip doctor`."""
+        return {"engine": self.name}
+
+    def close(self) -> None:  # noqa: B027  (an engine without resources has nothing to close)
+        """Give back memory and devices."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()

@@ -1,0 +1,47 @@
+"""Writing files so that a reader sees all of a file or none of it, and hashing."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any
+
+
+@contextmanager
+def atomic_path(path: Path) -> Iterator[Path]:
+    """Yield a temporary path in the same folder; rename it to `path` when the block succeeds.
+
+    The file is fsynced before the rename, so that after a crash `path` is whole or absent. The
+    temporary file is removed when the block raises. Its name starts with `.tmp-`.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".tmp-{secrets.token_hex(6)}-{path.name}")
+    try:
+        yield temporary
+        with open(temporary, "rb") as written:
+            os.fsync(written.fileno())
+        os.replace(temporary, path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def write_atomic(path: Path, data: bytes) -> None:
+    """Write `data` to `path` through `atomic_path`."""
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(data)
+
+
+def canonical_json(value: Any) -> str:
+    """JSON with sorted keys and no spaces: equal values give equal text."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+
+
+def digest_of(value: Any, length: int = 32) -> str:
+    """Hex BLAKE2b of the canonical JSON of `value`, cut to `length` hex digits."""
+    return blake2b(canonical_json(value).encode(), digest_size=32).hexdigest()[:length]

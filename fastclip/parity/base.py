@@ -1,0 +1,33 @@
+"""Checks that an engine still computes what open_clip's module computes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+TOLERANCE = {"fp32": 2e-5, "fp16": 5e-3, "bf16": 4e-2}
+"""Largest relative L2 of raw embeddings to the fp32 torch module, by precision."""
+
+
+@dataclass(frozen=True)
+class ParityReport:
+    """What a probe or a canary measured.
+
+    Attributes:
+        passed: whether every figure is within its bound.
+        figures: name -> measured value ("image_relative_l2", "text_relative_l2", ...).
+        bounds: name -> largest value allowed.
+        seconds: what the check cost.
+    """
+
+    passed: bool
+    figures: dict[str, float]
+    bounds: dict[str, float]
+    seconds: float
+
+    def explain(self) -> str:
+        """The figures that are out of bounds, as text: `image_relative_l2 0.31 > 2e-05`."""
+        return ", ".join(
+            f"{name} {value:.3g} > {self.bounds[name]:.3g}"
+            for name, value in self.figures.items()
+            if name in self.bounds and not value <= self.bounds[name]
+        )

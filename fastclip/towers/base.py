@@ -1,0 +1,154 @@
+"""Architecture, preprocessing, graphs and the manifest that packs weights into them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fastclip.stimuli.base import PixelSpec
+
+if TYPE_CHECKING:
+    import torch
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """From a decoded picture to the tower's input: pixels here, mean and std in the graph."""
+
+    pixels: PixelSpec
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """An architecture with everything that weights do not show.
+
+    Attributes:
+        name: open_clip's name, or the JSON config's stem: the `arch` column.
+        config: open_clip's model config (`embed_dim`, `vision_cfg`, `text_cfg`, ...).
+        preprocessing: how pictures get to the tower.
+        source: where it came from: "--model", "params.txt", "open_clip_config.json",
+            "config.json" or "tensor names and shapes".
+        guessed: what the weights do not show and no file said, one sentence each.
+        tokenizer: an open_clip model name, a path, or None where there is no tokenizer offline;
+            then tasks with prompts are refused.
+        digest: hex digest of config and preprocessing: the identity of the graph.
+    """
+
+    name: str
+    config: Mapping[str, Any]
+    preprocessing: Preprocessing
+    source: str
+    guessed: tuple[str, ...]
+    tokenizer: str | None
+    digest: str
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How one packed array is made of a checkpoint's tensors: a small expression.
+
+    `op` is "tensor" (`name` says which), "transpose" (of one), "concat" (along axis 0),
+    "reshape" (to `shape`). Recipes compose: a Hugging Face adapter replaces the leaves.
+    """
+
+    op: str
+    name: str = ""
+    of: tuple[Recipe, ...] = ()
+    shape: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """`{packed name: recipe}`; `needed` is every tensor a checkpoint must have for it."""
+
+    recipes: Mapping[str, Recipe]
+
+    @property
+    def needed(self) -> tuple[str, ...]:
+        """Names of the checkpoint tensors, sorted."""
+        found: set[str] = set()
+        stack = list(self.recipes.values())
+        while stack:
+            recipe = stack.pop()
+            if recipe.op == "tensor":
+                found.add(recipe.name)
+            stack.extend(recipe.of)
+        return tuple(sorted(found))
+
+
+@dataclass(frozen=True)
+class TowerGraph:
+    """One exported tower; no weights inside.
+
+    Attributes:
+        path: ONNX file whose initializers are declared external; their data is not there.
+        inputs: visual: `("pixels",)` uint8 `[B, H, W, 3]`; text: `("ids", "eot")` int64 `[B, L]`
+            and `[B]` (`eot` absent where the tower does not pool at end-of-text).
+        output: name of the raw (not normalised) float32 embeddings `[B, D]`.
+        initializers: `{packed name: (shape, dtype)}` that `load` must supply, every one.
+        digest: hex digest of the graph.
+    """
+
+    path: Path
+    inputs: tuple[str, ...]
+    output: str
+    initializers: Mapping[str, tuple[tuple[int, ...], str]]
+    digest: str
+
+
+@dataclass(frozen=True)
+class Towers:
+    """Everything an engine needs to run one architecture, whatever the checkpoint.
+
+    Attributes:
+        visual, text: the graphs; `text` is None where only pictures are encoded.
+        manifest: packs a checkpoint in open_clip's naming into both graphs' initializers.
+            Packed names start with "visual/" or "text/"; "logit_scale" (and "logit_bias",
+            where the model has one) are packed too, though no graph takes them.
+        module_manifest: the same for open_clip's own module (the torch engine): packed names
+            are the module's state-dict names.
+        embed_dim: D.
+        context_length: L of the full context.
+        dynamic_text: the text tower is causal and pooled at end-of-text, so a batch may be cut
+            to any length that holds its longest prompt (exact up to rounding).
+    """
+
+    architecture: Architecture
+    visual: TowerGraph
+    text: TowerGraph | None
+    manifest: Manifest
+    module_manifest: Manifest
+    embed_dim: int
+    context_length: int
+    dynamic_text: bool
+
+    def build_module(self) -> torch.nn.Module:
+        """open_clip's own module in fp32 eval mode on the CPU, with random weights.
+
+        Its `encode_image(uint8 [B, H, W, 3])` normalises pixels inside and its
+        `encode_text(ids, eot)` is open_clip's; both return raw float32 embeddings. Its
+        `load(packed)` takes arrays by `module_manifest` name without copying them.
+        """
+        from fastclip.towers.module import TowerModule
+
+        return TowerModule(self.architecture)
+
+
+def pack(manifest: Manifest, tensors: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Make every packed array from a checkpoint's tensors: pure, C-contiguous float32 out.
+
+    A recipe that is a plain tensor returns the array itself, not a copy.
+
+    Raises:
+        CheckpointError: a tensor is missing, has another shape than the graph's, or holds NaN
+            or infinity (the message names it).
+    """
+    from fastclip.towers.manifest import evaluate
+
+    return {name: evaluate(recipe, tensors) for name, recipe in manifest.recipes.items()}
