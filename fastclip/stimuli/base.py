@@ -57,9 +57,9 @@ class DatasetInfo:
     citation: str  # one BibTeX entry
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Dataset:
-    """A data set as found on disk.
+    """A data set as found on disk. Two are equal only when they are one object.
 
     Attributes:
         name: name in every row ("tid2013", "toy-tid2013").
@@ -89,7 +89,7 @@ class Dataset:
         return self.name if self.complete else f"{self.name}[{self.found}/{self.expected}]"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class ImageQualityDataset(Dataset):
     """Pairs of a reference and a distorted picture with a human score.
 
@@ -105,7 +105,7 @@ class ImageQualityDataset(Dataset):
     higher_is_better: bool = True
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class CueConflictDataset(Dataset):
     """Pictures whose shape is of one class and whose texture is of another.
 
@@ -121,7 +121,7 @@ class CueConflictDataset(Dataset):
     texture_exemplar: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class ClassificationDataset(Dataset):
     """Labelled pictures for zero-shot classification.
 
