@@ -1,1 +1,25 @@
+"""Architectures, their exported graphs, and the manifests that pack weights into them."""
 
+from __future__ import annotations
+
+from fastclip.towers.base import (
+    Architecture,
+    Manifest,
+    Preprocessing,
+    Recipe,
+    TowerGraph,
+    Towers,
+    pack,
+)
+from fastclip.towers.cache import get_towers
+
+__all__ = [
+    "Architecture",
+    "Manifest",
+    "Preprocessing",
+    "Recipe",
+    "TowerGraph",
+    "Towers",
+    "get_towers",
+    "pack",
+]

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from fastclip.errors import CheckpointError
 from fastclip.stimuli.base import PixelSpec
 
 if TYPE_CHECKING:
@@ -65,9 +66,13 @@ class Recipe:
 
 @dataclass(frozen=True)
 class Manifest:
-    """`{packed name: recipe}`; `needed` is every tensor a checkpoint must have for it."""
+    """`{packed name: recipe}`; `needed` is every tensor a checkpoint must have for it.
+
+    `shapes` gives the shape that each packed array must come out with.
+    """
 
     recipes: Mapping[str, Recipe]
+    shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
 
     @property
     def needed(self) -> tuple[str, ...]:
@@ -137,7 +142,7 @@ class Towers:
         """
         from fastclip.towers.module import TowerModule
 
-        return TowerModule(self.architecture)
+        return TowerModule(self.architecture, text=self.text is not None)
 
 
 def pack(manifest: Manifest, tensors: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -149,6 +154,16 @@ def pack(manifest: Manifest, tensors: Mapping[str, np.ndarray]) -> dict[str, np.
         CheckpointError: a tensor is missing, has another shape than the graph's, or holds NaN
             or infinity (the message names it).
     """
-    from fastclip.towers.manifest import evaluate
+    from fastclip.towers.manifest import check_finite, evaluate
 
-    return {name: evaluate(recipe, tensors) for name, recipe in manifest.recipes.items()}
+    for name in manifest.needed:
+        if name in tensors:
+            check_finite(name, tensors[name])
+    packed = {name: evaluate(recipe, tensors) for name, recipe in manifest.recipes.items()}
+    for name, shape in manifest.shapes.items():
+        if packed[name].shape != shape:
+            raise CheckpointError(
+                f"'{name}' has shape {packed[name].shape} but the architecture wants {shape}",
+                mend="give the architecture the checkpoint was trained with: --model NAME",
+            )
+    return packed

@@ -1,0 +1,208 @@
+"""From open_clip's module to an ONNX graph without weights, once per architecture."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import warnings
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from hashlib import blake2b
+from math import prod
+from pathlib import Path
+from typing import Any
+
+import onnx_ir as ir
+import onnx_ir.passes.common as common_passes
+import torch
+
+from fastclip.errors import EngineError
+from fastclip.towers.base import Recipe, TowerGraph
+from fastclip.towers.manifest import tensor
+from fastclip.towers.module import TowerModule
+from fastclip.towers.passes import PASSES
+from fastclip.towers.random_state import lively_state
+
+OPSET = 20
+"""Has Gelu and LayerNormalization as one node each; attention is spelled out, because the
+Attention node of opset 23 is not in every runtime from onnxruntime 1.22 on."""
+
+OUTPUT = "embeddings"
+
+
+@dataclass
+class TowerExport:
+    """One tower on its way through the passes.
+
+    Attributes:
+        model: the ONNX graph.
+        recipes: `{packed name: recipe}` over the module's state names.
+        shapes: `{packed name: shape}` as the graph wants it.
+        pools_at_eot: the embedding is read at the end-of-text position.
+    """
+
+    model: ir.Model
+    recipes: dict[str, Recipe]
+    shapes: dict[str, tuple[int, ...]]
+    pools_at_eot: bool
+
+
+def export_tower(module: TowerModule, part: str, passes: Sequence[str]) -> TowerExport:
+    """Export one tower and run the passes over it.
+
+    Args:
+        module: gets a lively random state, so that no two tensors are equal: the exporter
+            merges equal ones.
+        part: "visual" or "text".
+        passes: names in `PASSES`, in order.
+
+    Raises:
+        EngineError: torch cannot export the tower, or a weight that matters is not among the
+            graph's initializers.
+    """
+    module.load(lively_state(module.state_names(), seed=0))
+    tower, example, axes = _example(module, part)
+    (name,) = axes
+    try:
+        with _quiet(), torch.no_grad():
+            program = torch.onnx.export(
+                tower,
+                (example,),
+                dynamo=True,
+                optimize=False,
+                opset_version=OPSET,
+                dynamic_shapes=axes,
+                input_names=[name],
+                output_names=[OUTPUT],
+            )
+    except Exception as error:
+        raise EngineError(
+            f"torch cannot export the {part} tower: {type(error).__name__}: {error}"
+        ) from error
+    assert program is not None
+    export = _collect(program.model, module, part)
+    for pass_name in passes:
+        PASSES.get(pass_name)(export)
+    common_passes.RemoveUnusedNodesPass()(export.model)
+    _check_complete(export, module, part, tower, example)
+    return export
+
+
+def save_graph(export: TowerExport, path: Path) -> TowerGraph:
+    """Write the graph; weights are declared external and their data is nowhere."""
+    graph = export.model.graph
+    offset = 0
+    for name, shape in export.shapes.items():
+        length = 4 * prod(shape)
+        graph.initializers[name].const_value = ir.ExternalTensor(
+            "weights", offset, length, ir.DataType.FLOAT, shape=ir.Shape(shape), name=name
+        )
+        offset += length
+    _strip(export.model)
+    data = ir.to_proto(export.model).SerializeToString(deterministic=True)
+    path.write_bytes(data)
+    return TowerGraph(
+        path=path,
+        inputs=tuple(str(value.name) for value in graph.inputs),
+        output=str(graph.outputs[0].name),
+        initializers={name: (shape, "float32") for name, shape in export.shapes.items()},
+        digest=blake2b(data, digest_size=16).hexdigest(),
+    )
+
+
+def _example(module: TowerModule, part: str) -> tuple[torch.nn.Module, torch.Tensor, Any]:
+    """The tower, an example batch, and its dynamic axes."""
+    generator = torch.Generator().manual_seed(0)
+    if part == "visual":
+        height, width = module.image_size
+        pixels = torch.randint(0, 256, (2, height, width, 3), generator=generator)
+        return module.image, pixels.to(torch.uint8), {"pixels": {0: "batch"}}
+    high = module.vocab_size
+    length = module.context_length
+    ids = torch.randint(1, high - 1, (3, length), generator=generator)
+    # One end-of-text each, at different places.
+    ids[torch.arange(3), torch.tensor([length - 1, length // 2, length // 3])] = module.eot_id
+    axes: dict[int, str] = {0: "batch"}
+    if module.dynamic_text:
+        axes[1] = "length"
+        ids = ids[:, : max(2, length // 2 + 1)]
+    return module.text, ids, {"ids": axes}
+
+
+def _collect(model: ir.Model, module: TowerModule, part: str) -> TowerExport:
+    """Rename the weights among the initializers to `part/...`; leave constants alone."""
+    states = module.state_names()
+    recipes: dict[str, Recipe] = {}
+    shapes: dict[str, tuple[int, ...]] = {}
+    initializers = model.graph.initializers
+    for name in list(initializers):
+        if name not in states:
+            continue
+        packed = name.replace(".", "/", 1)
+        value = initializers.pop(name)
+        value.name = packed
+        initializers[packed] = value
+        recipes[packed] = tensor(name)
+        shapes[packed] = states[name]
+    pools_at_eot = part == "text" and module.pools_at_eot
+    return TowerExport(model, recipes, shapes, pools_at_eot)
+
+
+def _check_complete(
+    export: TowerExport,
+    module: TowerModule,
+    part: str,
+    tower: torch.nn.Module,
+    example: torch.Tensor,
+) -> None:
+    """Every state tensor is an initializer in use, or provably changes nothing."""
+    used = {
+        recipe_name
+        for packed, recipe in export.recipes.items()
+        if export.model.graph.initializers[packed].uses()
+        for recipe_name in _leaves(recipe)
+    }
+    expected = {name for name in module.state_names() if name.startswith(f"{part}.")}
+    missing = sorted(expected - used)
+    if not missing:
+        return
+    state = module.model.state_dict()
+    with torch.no_grad():
+        before = tower(example)
+        for name in missing:
+            state[name].add_(1.0)
+        after = tower(example)
+    if not torch.equal(before, after):
+        raise EngineError(
+            f"the exported {part} graph lacks {len(missing)} weights that matter: "
+            + ", ".join(missing[:5])
+        )
+    for packed in [
+        p for p, recipe in export.recipes.items() if not used.issuperset(_leaves(recipe))
+    ]:
+        del export.recipes[packed], export.shapes[packed]
+        export.model.graph.initializers.pop(packed, None)
+
+
+def _leaves(recipe: Recipe) -> Iterator[str]:
+    if recipe.op == "tensor":
+        yield recipe.name
+    for part in recipe.of:
+        yield from _leaves(part)
+
+
+def _strip(model: ir.Model) -> None:
+    """Drop the exporter's notes (stack traces, source lines): they name this machine."""
+    model.metadata_props.clear()
+    model.graph.metadata_props.clear()
+    for node in model.graph:
+        node.metadata_props.clear()
+        node.doc_string = None
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """The exporter prints its progress and warns of its own deprecations."""
+    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+        warnings.simplefilter("ignore")
+        yield

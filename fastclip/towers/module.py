@@ -1,0 +1,204 @@
+"""open_clip's own module, wrapped: uint8 pictures in, raw embeddings out."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from fastclip.errors import CheckpointError, EngineError
+from fastclip.towers.base import Architecture
+
+
+class ImageTower(nn.Module):
+    """Pixel normalisation and open_clip's visual tower: uint8 `[B, H, W, 3]` to `[B, D]`."""
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, visual: nn.Module, mean: tuple[float, ...], std: tuple[float, ...]) -> None:
+        super().__init__()
+        self.visual = visual
+        self.register_buffer("mean", torch.tensor(mean).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(std).view(1, 3, 1, 1), persistent=False)
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        # The same three operations, in the same order, as torchvision's ToTensor and Normalize.
+        x = (pixels.permute(0, 3, 1, 2).to(torch.float32) / 255 - self.mean) / self.std
+        return _embedding(self.visual(x))
+
+
+class TextTower(nn.Module):
+    """open_clip's text tower: token ids int64 `[B, L]` to `[B, D]`."""
+
+    def __init__(self, text: nn.Module) -> None:
+        super().__init__()
+        self.text = text
+
+    def forward(self, ids: Tensor) -> Tensor:
+        return _embedding(self.text(ids))
+
+
+class TowerModule(nn.Module):
+    """One architecture in fp32 eval mode on the CPU, with open_clip's random weights.
+
+    Its state-dict names (`state_names`) are those of open_clip's CustomTextCLIP: text tensors
+    start with `text.` also where open_clip itself would build a plain CLIP, because only the
+    separate text tower takes prompts shorter than its context.
+
+    Raises:
+        EngineError: open_clip cannot build it here (the message says why).
+    """
+
+    def __init__(self, architecture: Architecture, *, text: bool = True) -> None:
+        super().__init__()
+        config = architecture.config
+        self.with_text = text
+        self.model = build_open_clip(config if text else without_text(config))
+        preprocessing = architecture.preprocessing
+        self.image_size = (preprocessing.pixels.height, preprocessing.pixels.width)
+        self.embed_dim = int(config["embed_dim"])
+        self.context_length = int(config["text_cfg"].get("context_length", 77))
+        self.vocab_size = int(config["text_cfg"].get("vocab_size", 49408))
+        self.pools_at_eot = text_pooling(config) in ("argmax", "eos")
+        self.eot_id = (
+            int(config["text_cfg"].get("eos_id", 2))
+            if text_pooling(config) == "eos"
+            else self.vocab_size - 1
+        )
+        self.dynamic_text = is_dynamic_text(config)
+        self.image = ImageTower(self.model.visual, preprocessing.mean, preprocessing.std)
+        self.text = TextTower(self.model.text)
+        if text and self.dynamic_text:
+            self.model.text.transformer.register_forward_pre_hook(_cut_mask, with_kwargs=True)
+        self.eval().requires_grad_(False)
+
+    def encode_image(self, pixels: Tensor) -> Tensor:
+        """Raw embeddings, float32 `[B, D]`, of uint8 `[B, H, W, 3]`."""
+        embeddings: Tensor = self.image(pixels)
+        return embeddings
+
+    def encode_text(self, ids: Tensor, eot: Tensor | None = None) -> Tensor:
+        """Raw embeddings, float32 `[B, D]`, of int64 `[B, L]`.
+
+        `eot` is ignored: open_clip finds the end of text itself, which makes this module the
+        reference for graphs that are told.
+        """
+        embeddings: Tensor = self.text(ids)
+        return embeddings
+
+    def state_names(self) -> dict[str, tuple[int, ...]]:
+        """`{name: shape}` of every floating tensor that a checkpoint supplies.
+
+        CoCa's caption decoder is no part of either tower.
+        """
+        left_out = ("text_decoder.",) if self.with_text else ("text_decoder.", "text.")
+        return {
+            name: tuple(tensor.shape)
+            for name, tensor in self.model.state_dict().items()
+            if tensor.is_floating_point() and not name.startswith(left_out)
+        }
+
+    def load(self, packed: Mapping[str, np.ndarray]) -> None:
+        """Take float32 arrays by `state_names` name, without a copy.
+
+        The caller must not change the arrays as long as the module uses them.
+
+        Raises:
+            EngineError: a name is missing or unexpected.
+        """
+        names = self.state_names()
+        wrong = sorted(names.keys() ^ packed.keys())
+        if wrong:
+            raise EngineError(
+                f"{len(wrong)} packed tensors are missing or unexpected: {', '.join(wrong[:5])}",
+                mend="pack with the module manifest of the same architecture",
+            )
+        state = {name: _as_tensor(array) for name, array in packed.items()}
+        try:
+            self.model.load_state_dict(state, strict=False, assign=True)
+        except RuntimeError as error:
+            raise CheckpointError(f"weights do not fit the module: {error}") from error
+        self.requires_grad_(False)
+
+
+def build_open_clip(config: Mapping[str, Any]) -> Any:
+    """open_clip's module for a model config, random weights, nothing downloaded.
+
+    Raises:
+        EngineError: open_clip or timm refuses the config, or it needs files of the hub.
+    """
+    from open_clip.coca_model import CoCa
+    from open_clip.model import CustomTextCLIP
+
+    settings = copy.deepcopy(dict(config))
+    settings.pop("custom_text", None)
+    if settings["vision_cfg"].get("timm_model_name"):
+        settings["vision_cfg"]["timm_model_pretrained"] = False
+    if settings["text_cfg"].get("hf_model_name"):
+        settings["text_cfg"]["hf_model_pretrained"] = False
+    kind = CoCa if "multimodal_cfg" in settings else CustomTextCLIP
+    try:
+        return kind(**settings)
+    except Exception as error:
+        raise EngineError(
+            f"open_clip cannot build this architecture: {type(error).__name__}: {error}",
+            mend="check the model config; text towers of Hugging Face models need their "
+            "config.json in the local hub cache",
+        ) from error
+
+
+def without_text(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The config with the smallest text tower, for when only pictures are encoded."""
+    text = {"context_length": 2, "vocab_size": 2, "width": 8, "heads": 1, "layers": 1}
+    return {
+        key: text if key == "text_cfg" else value
+        for key, value in config.items()
+        if key != "multimodal_cfg"
+    }
+
+
+def text_pooling(config: Mapping[str, Any]) -> str:
+    """How the text tower makes one vector: "argmax", "eos", "first", "last", "none", "hf".
+
+    An appended class token overrides open_clip's `pool_type`: it is always the last.
+    """
+    text = config["text_cfg"]
+    if text.get("hf_model_name"):
+        return "hf"
+    return "last" if text.get("embed_cls") else str(text.get("pool_type", "argmax"))
+
+
+def is_dynamic_text(config: Mapping[str, Any]) -> bool:
+    """Whether a batch of prompts may be cut to any length that holds its longest prompt.
+
+    True where the text tower is causal and pooled at end-of-text, so that no position after it
+    is ever read.
+    """
+    causal = not config["text_cfg"].get("no_causal_mask", False)
+    return causal and text_pooling(config) in ("argmax", "eos")
+
+
+def _cut_mask(
+    module: nn.Module, args: tuple[Tensor, ...], kwargs: dict[str, Any]
+) -> tuple[tuple[Tensor, ...], dict[str, Any]]:
+    """open_clip cuts the positional embedding to the batch's length, but not the causal mask."""
+    length = args[0].shape[1]
+    return args, {**kwargs, "attn_mask": kwargs["attn_mask"][:length, :length]}
+
+
+def _embedding(output: Tensor | tuple[Tensor, ...]) -> Tensor:
+    """Towers with `output_tokens` return (embedding, tokens)."""
+    return output[0] if isinstance(output, tuple) else output
+
+
+def _as_tensor(array: np.ndarray) -> Tensor:
+    if not array.flags.writeable:
+        array = array.view()
+        # torch warns of read-only memory; nothing here writes to weights.
+        return torch.frombuffer(memoryview(array), dtype=torch.float32).view(array.shape)
+    return torch.from_numpy(array)
