@@ -1,0 +1,49 @@
+// The kernels as the module calls them: whole batches on the host.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "loops.h"
+
+namespace fastclip {
+
+// What this processor can run, best first.
+std::vector<const Loops*> supported_loops();
+
+// Noise on `pictures` pictures of `size` bytes each; one key per picture.
+void noise(const Loops& loops, Kind kind, const Level& level, uint64_t seed, uint32_t draw,
+           const uint64_t* keys, int64_t pictures, int64_t size, const uint8_t* in, uint8_t* out,
+           int threads);
+
+enum class Filter { bilinear, bicubic };
+
+// A picture, the size it is resized to, and where the output window lies in that resized picture
+// (negative: padding).
+struct Resize {
+  const uint8_t* in;
+  int height, width;
+  int resized_height, resized_width;
+  int top, left;
+};
+
+// out: [count][height][width][3]; `fill` where the window reaches over the resized picture.
+void resize(const Loops& loops, const Resize* pictures, int64_t count, uint8_t* out, int height,
+            int width, Filter filter, uint8_t fill, int threads);
+
+// The part of a window that lies on the resized picture, along one axis: where it begins in the
+// window, its length, and the first output it shows.
+struct Span {
+  int begin, count, first;
+};
+Span overlap(int window_start, int window, int resized);
+
+// Taps of the outputs [first, first + count) of an axis resized from `in` to `out` values:
+// `weights` has `stride` entries per output, computed in double and rounded half away from zero.
+struct Axis {
+  std::vector<int32_t> starts, counts, weights;
+  int stride = 0;
+};
+Axis make_axis(int in, int out, int first, int count, Filter filter);
+
+}  // namespace fastclip

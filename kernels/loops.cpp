@@ -1,0 +1,126 @@
+#include "loops.h"
+
+#include "resize.h"
+
+// No standard library templates here: this file is compiled for several instruction sets, and the
+// linker would keep one copy of a shared function, perhaps one the processor cannot run.
+
+namespace fastclip {
+namespace {
+
+constexpr int kLanes = 16;  // Philox blocks side by side
+constexpr int kElements = 4 * kLanes;
+
+// words[w][lane]: word w of block first + lane.
+inline void random_words(uint32_t words[4][kLanes], uint32_t first, uint32_t kind_draw,
+                         uint64_t picture, uint64_t seed) {
+  for (int lane = 0; lane < kLanes; ++lane) {
+    words[0][lane] = first + static_cast<uint32_t>(lane);
+    words[1][lane] = kind_draw;
+    words[2][lane] = static_cast<uint32_t>(picture);
+    words[3][lane] = static_cast<uint32_t>(picture >> 32);
+  }
+  uint32_t k0 = static_cast<uint32_t>(seed), k1 = static_cast<uint32_t>(seed >> 32);
+  for (int round = 0; round < kPhiloxRounds; ++round) {
+    for (int lane = 0; lane < kLanes; ++lane)
+      philox_round(words[0][lane], words[1][lane], words[2][lane], words[3][lane], k0, k1);
+    k0 += kPhiloxWeyl0;
+    k1 += kPhiloxWeyl1;
+  }
+}
+
+inline void to_normals(const uint32_t words[4][kLanes], float normals[kElements]) {
+  float planes[4][kLanes];
+  for (int half = 0; half < 4; half += 2)
+    for (int lane = 0; lane < kLanes; ++lane)
+      normal_pair(words[half][lane], words[half + 1][lane], planes[half][lane],
+                  planes[half + 1][lane]);
+  for (int lane = 0; lane < kLanes; ++lane)
+    for (int word = 0; word < 4; ++word) normals[4 * lane + word] = planes[word][lane];
+}
+
+inline void in_order(const uint32_t words[4][kLanes], uint32_t ordered[kElements]) {
+  for (int lane = 0; lane < kLanes; ++lane)
+    for (int word = 0; word < 4; ++word) ordered[4 * lane + word] = words[word][lane];
+}
+
+// One full group of 64 elements.
+inline void group(Kind kind, const Level& level, const uint32_t words[4][kLanes], const uint8_t* in,
+                  uint8_t* out) {
+  if (kind == Kind::gaussian || kind == Kind::speckle) {
+    float normals[kElements];
+    to_normals(words, normals);
+    if (kind == Kind::gaussian)
+      for (int i = 0; i < kElements; ++i) out[i] = add_gaussian(in[i], normals[i], level.scale);
+    else
+      for (int i = 0; i < kElements; ++i) out[i] = add_speckle(in[i], normals[i], level.scale);
+    return;
+  }
+  uint32_t ordered[kElements];
+  in_order(words, ordered);
+  if (kind == Kind::uniform)
+    for (int i = 0; i < kElements; ++i) out[i] = add_uniform(in[i], ordered[i], level.scale);
+  else if (kind == Kind::impulse)
+    for (int i = 0; i < kElements; ++i) out[i] = add_impulse(in[i], ordered[i], level.threshold);
+  else
+    for (int i = 0; i < kElements; ++i) out[i] = add_shot(in[i], ordered[i], level.table);
+}
+
+void noise(Kind kind, const Level& level, uint64_t seed, uint64_t picture, uint32_t draw,
+           uint32_t block, int64_t count, const uint8_t* in, uint8_t* out) {
+  uint32_t words[4][kLanes];
+  const uint32_t kind_draw = counter_word(kind, draw);
+  for (int64_t done = 0; done < count; done += kElements, block += kLanes) {
+    random_words(words, block, kind_draw, picture, seed);
+    const int64_t left = count - done;
+    if (left >= kElements) {
+      group(kind, level, words, in + done, out + done);
+    } else {  // the tail, through a buffer of full length
+      uint8_t tail_in[kElements] = {0}, tail_out[kElements];
+      memcpy(tail_in, in + done, static_cast<size_t>(left));
+      group(kind, level, words, tail_in, tail_out);
+      memcpy(out + done, tail_out, static_cast<size_t>(left));
+    }
+  }
+}
+
+void horizontal(const uint8_t* in, uint8_t* out, int columns, const int32_t* starts,
+                const int32_t* counts, const int32_t* weights, int stride) {
+  for (int column = 0; column < columns; ++column) {
+    const uint8_t* pixel = in + 3 * starts[column];
+    const int32_t* weight = weights + static_cast<int64_t>(column) * stride;
+    int32_t red = kHalf, green = kHalf, blue = kHalf;
+    for (int k = 0; k < counts[column]; ++k) {
+      red += pixel[3 * k] * weight[k];
+      green += pixel[3 * k + 1] * weight[k];
+      blue += pixel[3 * k + 2] * weight[k];
+    }
+    out[3 * column] = to_byte(red);
+    out[3 * column + 1] = to_byte(green);
+    out[3 * column + 2] = to_byte(blue);
+  }
+}
+
+void vertical(const uint8_t* in, int64_t pitch, uint8_t* out, int bytes, int count,
+              const int32_t* weights, int32_t* sums) {
+  for (int i = 0; i < bytes; ++i) sums[i] = kHalf;
+  for (int k = 0; k < count; ++k) {
+    const uint8_t* row = in + k * pitch;
+    const int32_t weight = weights[k];
+    for (int i = 0; i < bytes; ++i) sums[i] += row[i] * weight;
+  }
+  for (int i = 0; i < bytes; ++i) out[i] = to_byte(sums[i]);
+}
+
+}  // namespace
+
+#define FASTCLIP_JOIN_(a, b) a##b
+#define FASTCLIP_JOIN(a, b) FASTCLIP_JOIN_(a, b)
+#define FASTCLIP_TEXT_(a) #a
+#define FASTCLIP_TEXT(a) FASTCLIP_TEXT_(a)
+
+extern const Loops FASTCLIP_JOIN(loops_, FASTCLIP_ISA);
+const Loops FASTCLIP_JOIN(loops_, FASTCLIP_ISA) = {FASTCLIP_TEXT(FASTCLIP_ISA), noise, horizontal,
+                                                   vertical};
+
+}  // namespace fastclip

@@ -1,0 +1,21 @@
+// The inner loops, compiled once per instruction set, with the same results in each.
+#pragma once
+
+#include "noise.h"
+
+namespace fastclip {
+
+struct Loops {
+  const char* name;
+  // Noise on elements [4 * block, 4 * block + count) of one picture; block counts fours.
+  void (*noise)(Kind kind, const Level& level, uint64_t seed, uint64_t picture, uint32_t draw,
+                uint32_t block, int64_t count, const uint8_t* in, uint8_t* out);
+  // One row of RGB pixels: `columns` outputs, output i from `counts[i]` pixels at `starts[i]`.
+  void (*horizontal)(const uint8_t* in, uint8_t* out, int columns, const int32_t* starts,
+                     const int32_t* counts, const int32_t* weights, int stride);
+  // One row of `bytes` values from `count` rows at distance `pitch`.
+  void (*vertical)(const uint8_t* in, int64_t pitch, uint8_t* out, int bytes, int count,
+                   const int32_t* weights, int32_t* sums);
+};
+
+}  // namespace fastclip

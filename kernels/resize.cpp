@@ -1,0 +1,96 @@
+#include "resize.h"
+
+#include <cmath>
+
+#include "host.h"
+#include "parallel.h"
+
+namespace fastclip {
+namespace {
+
+double weight_of(Filter filter, double x) {
+  x = std::fabs(x);
+  if (filter == Filter::bilinear) return x < 1.0 ? 1.0 - x : 0.0;
+  constexpr double a = -0.5;
+  if (x < 1.0) return ((a + 2.0) * x - (a + 3.0)) * x * x + 1.0;
+  if (x < 2.0) return (((x - 5.0) * x + 8.0) * x - 4.0) * a;
+  return 0.0;
+}
+
+int32_t to_fixed(double weight) {
+  const double scaled = weight * (1 << kPrecisionBits);
+  return static_cast<int32_t>(scaled < 0.0 ? scaled - 0.5 : scaled + 0.5);
+}
+
+void resize_one(const Loops& loops, const Resize& job, uint8_t* out, int height, int width,
+                Filter filter, uint8_t fill) {
+  const Span rows = overlap(job.top, height, job.resized_height);
+  const Span columns = overlap(job.left, width, job.resized_width);
+  if (rows.count < height || columns.count < width)
+    std::fill_n(out, static_cast<int64_t>(height) * width * 3, fill);
+  if (rows.count == 0 || columns.count == 0) return;
+
+  const Axis x = make_axis(job.width, job.resized_width, columns.first, columns.count, filter);
+  const Axis y = make_axis(job.height, job.resized_height, rows.first, rows.count, filter);
+  const int bytes = columns.count * 3;
+  const int first = y.starts.front(), last = y.starts.back() + y.counts.back();
+  std::vector<uint8_t> between(static_cast<size_t>(last - first) * bytes);
+  for (int row = first; row < last; ++row) {
+    const uint8_t* source = job.in + static_cast<int64_t>(row) * job.width * 3;
+    loops.horizontal(source, between.data() + static_cast<int64_t>(row - first) * bytes,
+                     columns.count, x.starts.data(), x.counts.data(), x.weights.data(), x.stride);
+  }
+  std::vector<int32_t> sums(bytes);
+  for (int row = 0; row < rows.count; ++row) {
+    uint8_t* target = out + (static_cast<int64_t>(rows.begin + row) * width + columns.begin) * 3;
+    loops.vertical(between.data() + static_cast<int64_t>(y.starts[row] - first) * bytes, bytes,
+                   target, bytes, y.counts[row],
+                   y.weights.data() + static_cast<int64_t>(row) * y.stride, sums.data());
+  }
+}
+
+}  // namespace
+
+Span overlap(int window_start, int window, int resized) {
+  const int begin = std::max(0, -window_start);
+  const int end = std::min(window, resized - window_start);
+  return {begin, std::max(0, end - begin), window_start + begin};
+}
+
+Axis make_axis(int in, int out, int first, int count, Filter filter) {
+  const double scale = static_cast<double>(in) / out;
+  const double filter_scale = std::max(scale, 1.0);
+  const double support = (filter == Filter::bicubic ? 2.0 : 1.0) * filter_scale;
+  Axis axis;
+  axis.stride = static_cast<int>(std::ceil(support)) * 2 + 1;
+  axis.starts.resize(count);
+  axis.counts.resize(count);
+  axis.weights.assign(static_cast<size_t>(count) * axis.stride, 0);
+  std::vector<double> exact(axis.stride);
+  for (int i = 0; i < count; ++i) {
+    const double centre = (first + i + 0.5) * scale;
+    const int start = std::max(0, static_cast<int>(centre - support + 0.5));
+    const int taps = std::min(in, static_cast<int>(centre + support + 0.5)) - start;
+    double sum = 0.0;
+    for (int k = 0; k < taps; ++k) {
+      exact[k] = weight_of(filter, (k + start - centre + 0.5) * (1.0 / filter_scale));
+      sum += exact[k];
+    }
+    for (int k = 0; k < taps; ++k)
+      axis.weights[static_cast<size_t>(i) * axis.stride + k] =
+          to_fixed(sum != 0.0 ? exact[k] / sum : exact[k]);
+    axis.starts[i] = start;
+    axis.counts[i] = taps;
+  }
+  return axis;
+}
+
+void resize(const Loops& loops, const Resize* pictures, int64_t count, uint8_t* out, int height,
+            int width, Filter filter, uint8_t fill, int threads) {
+  const int64_t size = static_cast<int64_t>(height) * width * 3;
+  parallel_for(count, threads, [&](int64_t i) {
+    resize_one(loops, pictures[i], out + i * size, height, width, filter, fill);
+  });
+}
+
+}  // namespace fastclip
