@@ -1,0 +1,118 @@
+"""TID2013: 25 references, 24 distortion types, 5 levels, mean opinion scores (0 to 9).
+
+Layout: `reference_images/I01.BMP`, `distorted_images/i01_01_1.bmp`, `mos_with_names.txt` with
+lines `5.51429 I01_01_1.bmp`. Upper and lower case differ between the table, the archive and the
+copies in use, so files are looked up without regard to it and pictures are named in lower case.
+Ponomarenko et al. 2015, doi 10.1016/j.image.2014.10.009.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from fastclip.errors import DataError
+from fastclip.stimuli.base import ImageQualityDataset
+from fastclip.stimuli.iqa_table import Pair, Table, assemble, finite
+from fastclip.stimuli.sources import Folder, counted, folder_with, some, spelled
+
+TYPES = (
+    "additive_gaussian_noise",
+    "colour_component_noise",
+    "spatially_correlated_noise",
+    "masked_noise",
+    "high_frequency_noise",
+    "impulse_noise",
+    "quantization_noise",
+    "gaussian_blur",
+    "image_denoising",
+    "jpeg",
+    "jpeg2000",
+    "jpeg_transmission_errors",
+    "jpeg2000_transmission_errors",
+    "non_eccentricity_pattern_noise",
+    "local_blockwise_distortions",
+    "mean_shift",
+    "contrast_change",
+    "colour_saturation_change",
+    "multiplicative_gaussian_noise",
+    "comfort_noise",
+    "lossy_compression_of_noisy_images",
+    "colour_quantization_with_dither",
+    "chromatic_aberrations",
+    "sparse_sampling_and_reconstruction",
+)
+"""Types 1 to 24, in the words of the readme."""
+
+SCORES = "mos_with_names.txt"
+REFERENCES, DISTORTED = "reference_images", "distorted_images"
+NAME = re.compile(r"(i\d+)_(\d+)_(\d+)(\.\w+)", re.IGNORECASE)
+
+
+def load(
+    path: Path, *, name: str, partial: bool = False, limit: int | None = None
+) -> ImageQualityDataset:
+    """Read a set in TID2013's layout.
+
+    Args:
+        path: folder with `mos_with_names.txt`, or the folder above it.
+        name: under "tid2013" 3000 pairs are expected, else what the table lists.
+        partial: go on with the pairs whose files exist.
+        limit: keep whole references up to this many pairs (one reference at least).
+
+    Raises:
+        DataError: incomplete without `partial`, or a score cannot be read.
+    """
+    root = folder_with(path, SCORES, name)
+    scores = spelled(root, SCORES)
+    assert scores is not None  # folder_with has seen it
+    folder = Folder(root, (REFERENCES, DISTORTED))
+    table = read_scores(scores, folder)
+    used = {n.lower() for pair in table.pairs for n in (pair.reference, pair.distorted)}
+    extra = [n for n in folder.pictures() if n.lower() not in used]
+    notes = [f"{counted(len(extra), 'extra picture')} not in the table: {some(extra)}"]
+    return assemble(
+        table,
+        folder.find,
+        root,
+        kind="tid2013",
+        name=name,
+        path=path,
+        higher_is_better=True,
+        partial=partial,
+        limit=limit,
+        notes=notes if extra else (),
+    )
+
+
+def read_scores(path: Path, folder: Folder) -> Table:
+    """Read lines `<mos> <name>`; the reference is the name up to the first underscore."""
+    pairs: list[Pair] = []
+    bad: list[str] = []
+    lines = [
+        line.split() for line in path.read_text(encoding="ascii", errors="replace").split("\n")
+    ]
+    rows = [words for words in lines if words]
+    for words in rows:
+        try:
+            pairs.append(_pair(words, folder))
+        except ValueError as error:
+            bad.append(f"'{' '.join(words)}' ({error})")
+    if not rows:
+        raise DataError("the score table is empty", where=path, mend="fetch it again")
+    problems = [f"{counted(len(bad), 'score row')} cannot be read: {some(bad)}"] if bad else []
+    return Table(pairs, len(rows), problems)
+
+
+def _pair(words: list[str], folder: Folder) -> Pair:
+    if len(words) != 2 or not (match := NAME.fullmatch(words[1])):
+        raise ValueError("not '<score> iRR_TT_L.bmp'")
+    reference, type_number, level, suffix = match.groups()
+    number = int(type_number)
+    if not 1 <= number <= len(TYPES):
+        raise ValueError(f"distortion type {number} is not one of 1 to {len(TYPES)}")
+    endings = dict.fromkeys((suffix.lower(), ".bmp", ".png"))
+    choices = [f"{REFERENCES}/{reference.lower()}{ending}" for ending in endings]
+    found = next((choice for choice in choices if folder.find(choice)), choices[0])
+    distorted = f"{DISTORTED}/{words[1].lower()}"
+    return Pair(found, distorted, finite(words[0]), TYPES[number - 1], int(level))
