@@ -1,0 +1,5 @@
+"""`python -m fastclip`."""
+
+from fastclip.cli import main
+
+main()

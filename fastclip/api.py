@@ -1,0 +1,61 @@
+"""The Python entry: `fastclip.sweep(...)` returns the rows as a pandas DataFrame."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from fastclip.sweep.progress import Progress
+
+PathLikes = str | PathLike[str]
+
+
+def sweep(
+    checkpoints: PathLikes | Sequence[PathLikes],
+    output_dir: PathLikes = "sweep-out",
+    *,
+    progress: Progress | None = None,
+    **options: Any,
+) -> pd.DataFrame:
+    """Measure checkpoints and return the tidy rows, as `fastclip sweep` writes to results.csv.
+
+    Args:
+        checkpoints: one or several folders, globs, files, `@list.txt` or `openclip:ARCH/TAG`.
+        output_dir: where records and tables go; a second call measures only what is missing.
+        progress: a `fastclip.sweep.progress.Progress`; silent by default.
+        **options: fields of `fastclip.sweep.config.SweepConfig` (`tasks`, `data_dir`, `data`,
+            `sigma`, `model`, `engine`, ...).
+
+    Returns:
+        One row per number; columns as in `fastclip.results.table.COLUMNS`. Checkpoints that
+        could not be measured are absent; `rows.attrs["failures"]` maps their names to errors.
+
+    Raises:
+        UsageError: nothing to measure, or options that contradict each other or `output_dir`.
+        RefusalError: unwritable output, bad data, an engine that failed its probe.
+        TypeError: an option that does not exist.
+    """
+    from fastclip.results.table import build_table
+    from fastclip.sweep.config import SweepConfig
+    from fastclip.sweep.run import sweep as run
+
+    several = [checkpoints] if isinstance(checkpoints, str | PathLike) else checkpoints
+    for name in ("tasks", "data"):
+        if name in options:
+            value = options[name]
+            options[name] = (value,) if isinstance(value, str) else tuple(map(str, value))
+    for name in ("data_dir", "cache_dir"):
+        if options.get(name) is not None:
+            options[name] = Path(options[name])
+    config = SweepConfig(
+        checkpoints=tuple(str(one) for one in several), output_dir=Path(output_dir), **options
+    )
+    outcome = run(config, progress)
+    rows = build_table(config.output_dir)
+    rows.attrs["failures"] = outcome.failures
+    return rows

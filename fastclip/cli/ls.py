@@ -1,0 +1,57 @@
+"""`fastclip ls`: what there is to choose from."""
+
+from __future__ import annotations
+
+import click
+
+
+@click.group(name="ls")
+def command() -> None:
+    """List models, tasks, data sets and engines."""
+
+
+@command.command()
+@click.argument("pattern", default="")
+def models(pattern: str) -> None:
+    """Architectures open_clip knows (those whose name contains PATTERN)."""
+    import open_clip
+
+    for name in open_clip.list_models():
+        if pattern.lower() in name.lower():
+            click.echo(name)
+
+
+@command.command()
+def tasks() -> None:
+    """What can be measured."""
+    from fastclip.evaluators import TASKS, summary
+
+    for name in TASKS:
+        click.echo(f"{name:24}{summary(name)}")
+
+
+@command.command()
+def datasets() -> None:
+    """Data sets: source, licence, size, citation."""
+    from fastclip.stimuli.info import INFOS
+
+    for info in INFOS.values():
+        click.echo(f"{info.name}: {info.title}")
+        click.echo(f"  source:  {info.source}\n  licence: {info.licence}\n  size:    {info.size}")
+        for line in info.citation.strip().splitlines():
+            click.echo(f"  {line}")
+        click.echo()
+
+
+@command.command()
+def engines() -> None:
+    """Engines, and whether each runs here."""
+    from fastclip.engines import ENGINES
+
+    for name in ENGINES:
+        try:
+            engine = ENGINES.get(name)
+            precisions = ", ".join(engine.precisions)
+            click.echo(f"{name:16}{precisions:12}{(engine.__doc__ or '').splitlines()[0]}")
+        except ImportError as error:
+            click.echo(f"{name:16}{'not here':12}{error}")

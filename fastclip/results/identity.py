@@ -1,0 +1,51 @@
+"""Ids: what makes two measurements the same measurement."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastclip.evaluators.base import Evaluator
+from fastclip.files import digest_of
+from fastclip.stimuli.base import PIXEL_DEFINITION
+from fastclip.towers.base import Architecture
+
+ID_LENGTH = 16
+
+
+def checkpoint_id(weights_digest: str, architecture: Architecture) -> str:
+    """Id of a checkpoint: its needed tensors' digest and its architecture's, nothing else.
+
+    The same weights under two names have one id, so they are measured once.
+    """
+    return digest_of([weights_digest, architecture.digest], ID_LENGTH)
+
+
+def protocol_of(
+    evaluator: Evaluator, architecture: Architecture, pictures_digest: str, precision: str
+) -> dict[str, Any]:
+    """Everything the evaluator's numbers depend on besides the weights, as JSON values."""
+    protocol = {
+        "task": evaluator.task,
+        "revision": evaluator.revision,
+        "dataset": evaluator.dataset.label,
+        "labels": evaluator.dataset.labels_digest,
+        "pictures": pictures_digest,
+        "pixel_definition": PIXEL_DEFINITION,
+        "mean": list(architecture.preprocessing.mean),
+        "std": list(architecture.preprocessing.std),
+        "precision": precision,
+        **evaluator.protocol(),
+    }
+    if "text" in evaluator.needs:
+        protocol["tokenizer"] = architecture.tokenizer
+    return protocol
+
+
+def protocol_id(protocol: dict[str, Any]) -> str:
+    """Id of a protocol: equal ids mean comparable numbers."""
+    return digest_of(protocol, ID_LENGTH)
+
+
+def protocol_family(protocol: dict[str, Any]) -> str:
+    """Id of a protocol whatever the evaluator's revision: the newest revision supersedes."""
+    return digest_of({k: v for k, v in protocol.items() if k != "revision"}, ID_LENGTH)

@@ -1,0 +1,119 @@
+"""Records: immutable files, written whole or not at all."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any
+
+from fastclip.errors import RefusalError
+from fastclip.evaluators.base import Result, Score
+from fastclip.files import atomic_path, write_atomic
+
+SCHEMA = 1
+
+
+@dataclass(frozen=True)
+class Record:
+    """One evaluator's result for one checkpoint, with its whole protocol.
+
+    `partial` is "found/expected" for an incomplete data set, "" for a complete one. `timings`
+    are seconds per stage of the visit that made the record (read, pack, swap, canary, encode,
+    score); `seconds` is this evaluator's own encoding and scoring.
+    """
+
+    checkpoint_id: str
+    arch: str
+    task: str
+    dataset: str
+    partial: str
+    protocol_id: str
+    family: str
+    protocol: Mapping[str, Any]
+    engine: str
+    precision: str
+    scores: tuple[Score, ...]
+    items: str
+    items_digest: str
+    timings: Mapping[str, float]
+    seconds: float
+    fastclip_version: str
+
+
+def record_path(out: Path, checkpoint_id: str, task: str, protocol_id: str) -> Path:
+    """Where this record lies, whether it exists or not."""
+    return out / "records" / checkpoint_id / f"{task}-{protocol_id}.json"
+
+
+def write_items(path: Path, result: Result) -> str:
+    """Write per-picture items as Parquet; returns the BLAKE2b hex digest of the file."""
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    with atomic_path(path) as temporary:
+        parquet.write_table(pa.table(dict(result.items)), temporary, compression="zstd")
+        data = temporary.read_bytes()
+    return blake2b(data, digest_size=16).hexdigest()
+
+
+def write_record(out: Path, record: Record) -> Path:
+    """Write the record's JSON (its items must be there already); returns its path."""
+    path = record_path(out, record.checkpoint_id, record.task, record.protocol_id)
+    scores = [
+        {key: value for key, value in asdict(score).items() if value is not None}
+        for score in record.scores
+    ]
+    body = {"schema": SCHEMA, **asdict(record), "scores": scores}
+    write_atomic(path, (json.dumps(body, indent=1, sort_keys=True) + "\n").encode())
+    return path
+
+
+def read_record(path: Path) -> Record:
+    """Read a record.
+
+    Raises:
+        RefusalError: the file is no record of this schema.
+    """
+    try:
+        body = json.loads(path.read_bytes())
+        if body.pop("schema") != SCHEMA:
+            raise KeyError("schema")
+        scores = tuple(Score(**{"value": None, **score}) for score in body.pop("scores"))
+        return Record(scores=scores, **body)
+    except (ValueError, KeyError, TypeError) as error:
+        raise RefusalError(
+            f"not a record of this version of fastclip ({error})",
+            where=path,
+            mend="delete the file; the next sweep measures it again",
+        ) from error
+
+
+def read_records(out: Path) -> Iterator[Record]:
+    """All records of an output folder, in path order."""
+    for path in sorted((out / "records").glob("*/*.json")):
+        yield read_record(path)
+
+
+def existing_records(out: Path) -> set[tuple[str, str, str]]:
+    """(checkpoint_id, task, protocol_id) of every record on disk, from file names alone."""
+    found = set()
+    for path in (out / "records").glob("*/*.json"):
+        task, _, protocol = path.stem.rpartition("-")
+        found.add((path.parent.name, task, protocol))
+    return found
+
+
+def newest_revisions(records: Sequence[Record]) -> list[Record]:
+    """Drop records that a newer evaluator revision of the same protocol supersedes."""
+    newest: dict[tuple[str, str], int] = {}
+    for record in records:
+        key = (record.checkpoint_id, record.family)
+        newest[key] = max(newest.get(key, 0), int(record.protocol["revision"]))
+    return [
+        record
+        for record in records
+        if int(record.protocol["revision"]) == newest[record.checkpoint_id, record.family]
+    ]

@@ -1,0 +1,93 @@
+"""What each checkpoint file turned out to be: the way from a stamp to records without weights."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from fastclip.checkpoints.base import Checkpoint
+from fastclip.files import digest_of, write_atomic
+
+
+@dataclass(frozen=True)
+class Sighting:
+    """A checkpoint file once opened: its stamp, its digest, its place in training.
+
+    `request` digests the options that decide what the file is taken for (`--model`,
+    `--samples-per-epoch`, ...): under another request the file is opened again.
+    """
+
+    name: str
+    run: str
+    path: str
+    weights: str
+    stamp: str
+    request: str
+    checkpoint_id: str
+    digest: str
+    arch: str
+    arch_digest: str
+    arch_source: str
+    guessed: tuple[str, ...]
+    preprocessing: Mapping[str, Any]
+    step: int | None
+    epoch: int | None
+    samples_seen: int | None
+
+
+def file_key(checkpoint: Checkpoint) -> str:
+    """Name of the checkpoint's file in `OUT/checkpoints` and `OUT/failures`."""
+    return digest_of([checkpoint.run, checkpoint.name, str(checkpoint.path.absolute())], 24)
+
+
+def write_sighting(out: Path, checkpoint: Checkpoint, sighting: Sighting) -> None:
+    """Write (or replace) what is known of this checkpoint file."""
+    path = out / "checkpoints" / f"{file_key(checkpoint)}.json"
+    write_atomic(path, (json.dumps(asdict(sighting), indent=1, sort_keys=True) + "\n").encode())
+
+
+def read_sightings(out: Path) -> list[Sighting]:
+    """Every checkpoint file this output folder knows, in path order."""
+    sightings = []
+    for path in sorted((out / "checkpoints").glob("*.json")):
+        body = json.loads(path.read_bytes())
+        body["guessed"] = tuple(body["guessed"])
+        sightings.append(Sighting(**body))
+    return sightings
+
+
+class SightingIndex:
+    """Look up checkpoint files by (name, stamp, request); a moved folder is found again."""
+
+    def __init__(self, out: Path) -> None:
+        self._by_stamp = {(s.run, s.name, s.stamp, s.request): s for s in read_sightings(out)}
+
+    def find(self, checkpoint: Checkpoint, request: str) -> Sighting | None:
+        """The sighting of exactly this file under exactly this request, or None."""
+        key = (checkpoint.run, checkpoint.name, checkpoint.stamp, request)
+        return self._by_stamp.get(key)
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why a checkpoint could not be measured; replaced at each attempt, gone after success."""
+
+    name: str
+    run: str
+    stage: str
+    error: str
+    figures: Mapping[str, float]
+
+
+def write_failure(out: Path, checkpoint: Checkpoint, failure: Failure) -> None:
+    """Record a failure in a file of its own."""
+    path = out / "failures" / f"{file_key(checkpoint)}.json"
+    write_atomic(path, (json.dumps(asdict(failure), indent=1, sort_keys=True) + "\n").encode())
+
+
+def clear_failure(out: Path, checkpoint: Checkpoint) -> None:
+    """Forget an earlier failure of this checkpoint."""
+    (out / "failures" / f"{file_key(checkpoint)}.json").unlink(missing_ok=True)

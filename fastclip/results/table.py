@@ -1,0 +1,155 @@
+"""The tidy table: a view over records and sightings, one column per factor, missing = NA."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fastclip.checkpoints.order import natural_key
+from fastclip.errors import UsageError
+from fastclip.evaluators import TASKS
+from fastclip.files import atomic_path
+from fastclip.results.record import Record, newest_revisions, read_records
+from fastclip.results.sightings import Sighting, read_sightings
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+TEXT = "string"
+INTEGER = "Int64"
+NUMBER = "float64"
+
+COLUMNS: dict[str, str] = {
+    "run": TEXT,
+    "checkpoint_id": TEXT,
+    "checkpoint": TEXT,
+    "arch": TEXT,
+    "weights": TEXT,
+    "step": INTEGER,
+    "epoch": INTEGER,
+    "samples_seen": INTEGER,
+    "task": TEXT,
+    "dataset": TEXT,
+    "subset": TEXT,
+    "distance": TEXT,
+    "layer": TEXT,
+    "distortion": TEXT,
+    "level": NUMBER,
+    "noise_at": TEXT,
+    "noise_seed": INTEGER,
+    "prompts": TEXT,
+    "category": TEXT,
+    "metric": TEXT,
+    "value": NUMBER,
+    "ci_low": NUMBER,
+    "ci_high": NUMBER,
+    "ci_method": TEXT,
+    "n": INTEGER,
+    "n_units": INTEGER,
+    "flag": TEXT,
+    "partial": TEXT,
+    "protocol_id": TEXT,
+    "engine": TEXT,
+    "precision": TEXT,
+    "seconds": NUMBER,
+    "fastclip_version": TEXT,
+}
+"""Column -> pandas dtype, in the order of the table. `seconds` is the only timing."""
+
+
+def build_table(out: Path) -> pd.DataFrame:
+    """All rows of an output folder: what `results.csv` and `results.parquet` hold.
+
+    Records that a newer evaluator revision supersedes are left out.
+
+    Raises:
+        UsageError: `out` holds no sweep.
+    """
+    import pandas as pd
+
+    if not (out / "config.json").is_file():
+        raise UsageError("this folder holds no sweep", where=out, mend="name a sweep's -o folder")
+    records: dict[str, list[Record]] = {}
+    for record in newest_revisions(list(read_records(out))):
+        records.setdefault(record.checkpoint_id, []).append(record)
+    rows = [
+        _row(sighting, record, score)
+        for sighting in _one_per_name(read_sightings(out))
+        for record in sorted(records.get(sighting.checkpoint_id, ()), key=_record_order)
+        for score in record.scores
+    ]
+    frame = pd.DataFrame.from_records(rows, columns=list(COLUMNS))
+    return frame.astype(COLUMNS)
+
+
+def write_table(out: Path) -> pd.DataFrame:
+    """Rebuild `results.csv` and `results.parquet`; returns the rows."""
+    frame = build_table(out)
+    with atomic_path(out / "results.csv") as temporary:
+        frame.to_csv(temporary, index=False, na_rep="NA", lineterminator="\n")
+    with atomic_path(out / "results.parquet") as temporary:
+        frame.to_parquet(temporary, index=False)
+    return frame
+
+
+def _one_per_name(sightings: Sequence[Sighting]) -> list[Sighting]:
+    distinct = {(s.arch, s.run, s.name, s.checkpoint_id): s for s in sightings}
+    return sorted(distinct.values(), key=_sighting_order)
+
+
+def _sighting_order(sighting: Sighting) -> tuple[Any, ...]:
+    place = sighting.step if sighting.step is not None else sighting.epoch
+    return (
+        sighting.arch,
+        natural_key(sighting.run),
+        -1 if place is None else place,
+        natural_key(sighting.name),
+    )
+
+
+def _record_order(record: Record) -> tuple[Any, ...]:
+    distortion = record.protocol.get("distortion") or {}
+    return (
+        list(TASKS).index(record.task) if record.task in TASKS else len(list(TASKS)),
+        record.dataset,
+        str(distortion.get("kind", "")),
+        float(distortion.get("level", 0.0)),
+        int(distortion.get("draw", 0)),
+        record.protocol_id,
+    )
+
+
+def _row(sighting: Sighting, record: Record, score: Any) -> dict[str, Any]:
+    return {
+        "run": sighting.run,
+        "checkpoint_id": sighting.checkpoint_id,
+        "checkpoint": sighting.name,
+        "arch": sighting.arch,
+        "weights": sighting.weights,
+        "step": sighting.step,
+        "epoch": sighting.epoch,
+        "samples_seen": sighting.samples_seen,
+        "task": record.task,
+        "dataset": record.dataset,
+        "subset": score.subset,
+        "distance": score.distance,
+        "layer": score.layer,
+        "distortion": score.distortion,
+        "level": score.level,
+        "noise_at": score.noise_at,
+        "noise_seed": score.noise_seed,
+        "prompts": score.prompts,
+        "category": score.category,
+        "metric": score.metric,
+        "value": score.value,
+        "n": score.n,
+        "n_units": score.n_units,
+        "flag": score.flag or None,
+        "partial": record.partial or None,
+        "protocol_id": record.protocol_id,
+        "engine": record.engine,
+        "precision": record.precision,
+        "seconds": record.seconds,
+        "fastclip_version": record.fastclip_version,
+    }

@@ -1,0 +1,189 @@
+"""What a sweep is asked for, and what its output folder has settled."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from fastclip.engines import ENGINES
+from fastclip.errors import RefusalError, UsageError
+from fastclip.evaluators import TASKS
+from fastclip.files import digest_of, write_atomic
+
+DEFAULT_ENGINE = "onnxruntime"
+DEFAULT_SIGMA = "0.1"
+
+
+@dataclass(frozen=True)
+class SweepConfig:
+    """Everything `fastclip sweep` can be asked for; the defaults are the command's.
+
+    Attributes:
+        checkpoints: folders, globs, files, `@list.txt`, `openclip:ARCH/TAG`.
+        model: open_clip name, JSON config, or "auto".
+        tasks: names from `fastclip.evaluators.TASKS`; empty for every task that has data.
+        data_dir, data: where the data sets are (`[KIND:]NAME=PATH` overrides).
+        higher_is_better: polarity of an `iqa:` table.
+        sigma: comma-separated noise levels, or "cifar-c", "imagenet-c".
+        noise_at: "auto" (the data set's own), "native" or "input".
+        memory: "auto", a size ("4GiB"), "resident", "mapped" or "generated".
+        limit: use only the first N pictures of each set; the rows say so.
+        rescore: let this output folder change engine family or precision.
+        rehash: read the weights of finished checkpoints again and compare digests.
+        max_failures: stop once more checkpoints than this have failed; None never stops.
+    """
+
+    checkpoints: tuple[str, ...]
+    output_dir: Path
+    model: str = "auto"
+    tokenizer: str | None = None
+    run: str | None = None
+    weights: str = "raw"
+    samples_per_epoch: int | None = None
+    every: int = 1
+    steps: tuple[int | None, int | None] | None = None
+    epochs: tuple[int | None, int | None] | None = None
+    trust_pickle: bool = False
+    tasks: tuple[str, ...] = ()
+    data_dir: Path | None = None
+    data: tuple[str, ...] = ()
+    higher_is_better: bool | None = None
+    partial: bool = False
+    limit: int | None = None
+    skip_bad_pictures: bool = False
+    iqa_view: str = "crop"
+    class_names: str = "auto"
+    sigma: str = DEFAULT_SIGMA
+    noise_seed: int = 0
+    noise_seeds: int = 1
+    noise_at: str = "auto"
+    engine: str = "auto"
+    precision: str = "fp32"
+    device: str = "auto"
+    batch_size: int | None = None
+    workers: int = 0
+    memory: str = "auto"
+    cache_dir: Path | None = None
+    overwrite: bool = False
+    rescore: bool = False
+    rehash: bool = False
+    max_failures: int | None = None
+
+    def __post_init__(self) -> None:
+        for task in self.tasks:
+            if task not in TASKS:
+                raise UsageError(f"unknown task '{task}'", mend=f"choose of: {', '.join(TASKS)}")
+        if self.engine != "auto" and self.engine not in ENGINES:
+            raise UsageError(
+                f"unknown engine '{self.engine}'", mend=f"choose of: auto, {', '.join(ENGINES)}"
+            )
+        if self.device not in ("auto", "cpu"):
+            raise UsageError(
+                f"device '{self.device}' is not supported by the engines of this version",
+                where="--device",
+                mend="use --device cpu (or auto)",
+            )
+
+    @property
+    def request(self) -> str:
+        """Digest of the options that decide what a checkpoint file is taken for."""
+        return digest_of([self.model, self.tokenizer, self.samples_per_epoch], 12)
+
+    def as_json(self) -> dict[str, Any]:
+        """The options as JSON values, for `config.json`."""
+        return json.loads(json.dumps(asdict(self), default=str))  # type: ignore[no-any-return]
+
+
+@dataclass(frozen=True)
+class Settled:
+    """What `OUT/config.json` settles once, obeyed by every resume and every worker.
+
+    `image_batch` is by architecture digest. `options` are those of the latest call, for
+    `fastclip cite` and for readers; nothing is decided from them.
+    """
+
+    engine: str
+    precision: str
+    threads: int
+    image_batch: Mapping[str, int] = field(default_factory=dict)
+    options: Mapping[str, Any] = field(default_factory=dict)
+    fastclip_version: str = ""
+
+
+def read_settled(out: Path) -> Settled | None:
+    """What the output folder settled earlier, or None for a new one."""
+    path = out / "config.json"
+    if not path.is_file():
+        return None
+    try:
+        return Settled(**json.loads(path.read_bytes()))
+    except (ValueError, TypeError) as error:
+        raise RefusalError(
+            f"config.json is not this version's ({error})",
+            where=path,
+            mend="sweep into a new -o folder, or delete this one",
+        ) from error
+
+
+def write_settled(out: Path, settled: Settled) -> None:
+    """Write `OUT/config.json`."""
+    body = json.dumps(asdict(settled), indent=1, sort_keys=True) + "\n"
+    write_atomic(out / "config.json", body.encode())
+
+
+def settle(config: SweepConfig, threads: int, version: str) -> tuple[Settled, list[str]]:
+    """Agree with what the output folder holds already.
+
+    Returns:
+        What holds for this sweep, and warnings about options that have no effect.
+
+    Raises:
+        UsageError: the folder holds another precision or engine family and `rescore` is off.
+    """
+    earlier = read_settled(config.output_dir)
+    engine = DEFAULT_ENGINE if config.engine == "auto" else config.engine
+    fresh = Settled(engine, config.precision, threads, {}, config.as_json(), version)
+    if earlier is None:
+        return fresh, []
+    if config.engine == "auto" and not config.rescore:
+        engine = earlier.engine
+    if (engine, config.precision) != (earlier.engine, earlier.precision):
+        if config.rescore:
+            _switch_records(config.output_dir, earlier, fresh)
+            return fresh, []
+        raise UsageError(
+            f"this folder holds {earlier.engine} {earlier.precision} results; "
+            f"asked for {engine} {config.precision}",
+            where=config.output_dir,
+            mend="use another -o folder, or --rescore to measure everything again",
+        )
+    warnings = []
+    if config.workers and config.workers != earlier.threads:
+        warnings.append(
+            f"--workers {config.workers} has no effect: this folder settled on "
+            f"{earlier.threads} threads (equal threads keep results byte-equal)"
+        )
+    return (
+        Settled(
+            engine,
+            earlier.precision,
+            earlier.threads,
+            earlier.image_batch,
+            config.as_json(),
+            version,
+        ),
+        warnings,
+    )
+
+
+def _switch_records(out: Path, earlier: Settled, fresh: Settled) -> None:
+    """Set the records of the earlier engine aside; take up this engine's, were there any."""
+    records = out / "records"
+    if records.is_dir():
+        records.rename(out / f"records-{earlier.engine}-{earlier.precision}")
+    aside = out / f"records-{fresh.engine}-{fresh.precision}"
+    if aside.is_dir():
+        aside.rename(records)

@@ -1,0 +1,87 @@
+"""`--dry-run`: what a sweep would do, from names, sizes and tables; no weights are read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from fastclip.results.sightings import SightingIndex
+from fastclip.stimuli.views import ViewPlan, ViewStore
+from fastclip.sweep.config import SweepConfig, read_settled
+from fastclip.sweep.estimate import seconds_per_checkpoint
+from fastclip.sweep.options import task_options
+from fastclip.sweep.plan import Group, Plan, make_plan
+from fastclip.sweep.stage import build_evaluators, requests_of
+
+
+def describe_plan(config: SweepConfig) -> Iterator[str]:
+    """Lines that say what would be measured, on what, and what it would take."""
+    options = task_options(config)
+    notes: list[str] = []
+    plan = make_plan(config, options, notes.append)
+    yield f"output      {config.output_dir}"
+    yield f"tasks       {', '.join(plan.tasks)}"
+    for dataset in plan.datasets:
+        yield f"data        {dataset.label}: {len(dataset.pictures):,} pictures, {dataset.found:,} rows"
+    store = ViewStore(config.cache_dir, config.memory, config.workers)
+    index = SightingIndex(config.output_dir)
+    for group in plan.groups:
+        yield from _describe_group(config, plan, group, store, index, notes)
+    for checkpoint, error in plan.unreadable:
+        yield f"unreadable  {checkpoint.name}: {error.what}"
+    for path, reason in plan.skipped:
+        yield f"skipped     {path}: {reason}"
+    for note in dict.fromkeys((*plan.notes, *notes)):
+        yield f"note        {note}"
+
+
+def _describe_group(
+    config: SweepConfig,
+    plan: Plan,
+    group: Group,
+    store: ViewStore,
+    index: SightingIndex,
+    notes: list[str],
+) -> Iterator[str]:
+    architecture = group.architecture
+    evaluators = build_evaluators(architecture, plan, task_options(config), notes.append)
+    views = store.plan(requests_of(evaluators))
+    known = sum(index.find(c, config.request) is not None for c in group.checkpoints)
+    runs = sorted({checkpoint.run for checkpoint in group.checkpoints})
+    yield (
+        f"arch        {architecture.name} (from {architecture.source}): "
+        f"{len(group.checkpoints)} checkpoints of {', '.join(runs)}, "
+        f"{known} seen by an earlier sweep"
+    )
+    for guess in architecture.guessed:
+        yield f"  guessed   {guess}"
+    pictures = sum(view.rows for view in views)
+    prompts = len({prompt for evaluator in evaluators for prompt in evaluator.prompts()})
+    for view in views:
+        yield f"  view      {_view_line(view)}"
+    yield f"  forwards  {pictures:,} pictures and {prompts:,} prompts per checkpoint"
+    cost = sum(view.bytes for view in views)
+    disk = sum(view.bytes for view in views if not view.cached)
+    yield f"  memory    {_size(cost)} of pictures; {_size(disk)} still to be written to the cache"
+    settled = read_settled(config.output_dir)
+    threads = settled.threads if settled is not None else config.workers
+    each, source = seconds_per_checkpoint(
+        config.output_dir, architecture, pictures, prompts, threads
+    )
+    if each is None:
+        yield f"  time      not known: {source}"
+    else:
+        todo = len(group.checkpoints) - known
+        yield f"  time      about {each:.3g} s per checkpoint, {each * todo / 60:.1f} min in all ({source})"
+
+
+def _view_line(view: ViewPlan) -> str:
+    state = "cached" if view.cached else "to be made"
+    return f"{view.label}: {view.rows:,} pictures, {_size(view.bytes)}, {view.mode}, {state}"
+
+
+def _size(count: float) -> str:
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if count < 1024 or unit == "GiB":
+            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
+        count /= 1024
+    raise AssertionError

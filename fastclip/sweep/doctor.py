@@ -1,0 +1,86 @@
+"""What `fastclip doctor` looks at."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from fastclip.engines import ENGINES
+from fastclip.sweep.environment import machine, versions
+
+REQUIRED = ("torch", "open_clip_torch", "onnx", "numpy", "scipy", "pandas", "pyarrow", "pillow")
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One line of the doctor's report."""
+
+    subject: str
+    ok: bool
+    detail: str
+
+
+def examine() -> list[Finding]:
+    """Look at everything; nothing is changed but that the cache folder is made."""
+    return [*_packages(), _machine(), _kernels(), *_engines(), _cache()]
+
+
+def _packages() -> Iterator[Finding]:
+    found = versions()
+    yield Finding("fastclip", True, f"{found['fastclip']} on Python {found['python']}")
+    for package in REQUIRED:
+        yield Finding(package, package in found, found.get(package, "not installed"))
+    if "onnxruntime" in found and "onnxruntime-gpu" in found:
+        yield Finding(
+            "onnxruntime",
+            False,
+            "onnxruntime and onnxruntime-gpu share one folder: uninstall both, install one",
+        )
+
+
+def _machine() -> Finding:
+    facts = machine()
+    memory = facts["memory_bytes"] / 2**30
+    return Finding(
+        "machine", True, f"{facts['processor']}, {facts['cores']} cores, {memory:.0f} GiB"
+    )
+
+
+def _kernels() -> Finding:
+    try:
+        from fastclip import _kernels
+    except ImportError as error:
+        return Finding("native kernels", False, f"not built ({error}); reinstall fastclip")
+    cuda = "with CUDA" if _kernels.built_with_cuda else "without CUDA (no nvcc at install)"
+    return Finding("native kernels", True, f"built {cuda}")
+
+
+def _engines() -> Iterator[Finding]:
+    works = 0
+    reports = []
+    for name in ENGINES:
+        ok, detail = _try(lambda name=name: str(ENGINES.get(name)().describe()))  # type: ignore[misc]
+        works += ok
+        reports.append((name, detail if ok else f"not here: {detail}"))
+    for name, detail in reports:
+        yield Finding(f"engine {name}", works > 0, detail)
+
+
+def _cache() -> Finding:
+    from fastclip.stimuli.cache import default_cache_dir
+
+    folder = default_cache_dir()
+
+    def probe() -> str:
+        folder.mkdir(parents=True, exist_ok=True)
+        return f"{folder}, {shutil.disk_usage(folder).free / 2**30:.0f} GiB free"
+
+    return Finding("cache", *_try(probe))
+
+
+def _try(action: Callable[[], str]) -> tuple[bool, str]:
+    try:
+        return True, action()
+    except Exception as error:
+        return False, str(error).splitlines()[0] if str(error) else type(error).__name__

@@ -1,0 +1,73 @@
+"""How long a checkpoint will take: from earlier records, else from arithmetic."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import numpy as np
+
+from fastclip.results.record import read_records
+from fastclip.towers.base import Architecture
+
+EFFICIENCY = 0.7
+"""Fraction of the matrix-product rate that engines reach on a CPU (0.66 to 0.8 were measured)."""
+
+
+def seconds_per_checkpoint(
+    out: Path, architecture: Architecture, pictures: int, prompts: int, threads: int
+) -> tuple[float | None, str]:
+    """Seconds per checkpoint and where the figure comes from; None where nothing tells."""
+    measured = _from_records(out, architecture)
+    if measured is not None:
+        return measured, "from earlier records"
+    flops = transformer_flops(architecture)
+    if flops is None:
+        return None, "no earlier record, and no estimate for this kind of tower"
+    per_picture, per_prompt = flops
+    rate = EFFICIENCY * matrix_product_rate()
+    return (
+        (pictures * per_picture + prompts * per_prompt) / rate,
+        f"from arithmetic at {rate / 1e9:.0f} GFLOP/s; weights and graph not included",
+    )
+
+
+def _from_records(out: Path, architecture: Architecture) -> float | None:
+    totals = {}
+    for record in read_records(out):
+        if record.arch == architecture.name:
+            spent = totals.get(record.checkpoint_id, 0.0)
+            totals[record.checkpoint_id] = max(spent, sum(record.timings.values()))
+    return float(np.median(list(totals.values()))) if totals else None
+
+
+def transformer_flops(architecture: Architecture) -> tuple[float, float] | None:
+    """FLOP per picture and per prompt of plain ViT towers; None for others.
+
+    24 * tokens * width^2 per block for the matrix products (mlp ratio 4) and
+    4 * tokens^2 * width for attention; prompts are counted at 16 tokens, where buckets put most.
+    """
+    vision = architecture.config.get("vision_cfg", {})
+    text = architecture.config.get("text_cfg", {})
+    if not isinstance(vision.get("layers"), int) or "patch_size" not in vision:
+        return None
+    pixels = architecture.preprocessing.pixels
+    tokens = (pixels.height // vision["patch_size"]) * (pixels.width // vision["patch_size"]) + 1
+    image = _block_flops(tokens, vision.get("width", 768)) * vision["layers"]
+    prompt = _block_flops(16, text.get("width", 512)) * text.get("layers", 12)
+    return image, prompt
+
+
+def _block_flops(tokens: int, width: int) -> float:
+    return 24.0 * tokens * width**2 + 4.0 * tokens**2 * width
+
+
+def matrix_product_rate(size: int = 1024, seconds: float = 0.2) -> float:
+    """FLOP/s of numpy's float32 matrix product, measured for a moment."""
+    a = np.ones((size, size), dtype=np.float32)
+    a @ a
+    began, count = time.perf_counter(), 0
+    while time.perf_counter() - began < seconds:
+        a @ a
+        count += 1
+    return count * 2.0 * size**3 / (time.perf_counter() - began)

@@ -1,0 +1,109 @@
+"""Reading a checkpoint's needed tensors, ahead of the engine."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Self
+
+import numpy as np
+
+from fastclip.checkpoints import find
+from fastclip.checkpoints.base import Checkpoint
+from fastclip.checkpoints.provenance import training_place
+from fastclip.errors import CheckpointError
+from fastclip.results.identity import checkpoint_id
+from fastclip.towers.base import Towers
+from fastclip.towers.manifest import adapt
+
+
+@dataclass
+class Loaded:
+    """A checkpoint's needed tensors in memory, in the checkpoint's own naming.
+
+    Attributes:
+        towers: the architecture's towers with manifests in this checkpoint's naming.
+        tensors: `{name: array}`, dropped by the sweep once they are packed.
+        digest: of the needed tensors, taken while they were read.
+        seconds: per stage, so far "read".
+    """
+
+    checkpoint: Checkpoint
+    towers: Towers
+    tensors: dict[str, np.ndarray]
+    digest: str
+    checkpoint_id: str
+    step: int | None
+    epoch: int | None
+    samples_seen: int | None
+    seconds: dict[str, float] = field(default_factory=dict)
+
+
+def load(
+    checkpoint: Checkpoint,
+    towers: Towers,
+    *,
+    trust_pickle: bool,
+    samples_per_epoch: int | None = None,
+) -> Loaded:
+    """Read what the towers need of a checkpoint and nothing else.
+
+    Raises:
+        CheckpointError: unreadable, cut short, another architecture, or changed while it was
+            read (its stamp afterwards is not the one it was found with).
+    """
+    began = time.perf_counter()
+    with find.open_checkpoint(checkpoint, trust_pickle=trust_pickle) as file:
+        adapted = adapt(towers, file.tensors, file.layout)
+        names = sorted({*adapted.manifest.needed, *adapted.module_manifest.needed})
+        tensors = file.read(names)
+        digest = file.digest(names)
+        step, epoch, samples = training_place(checkpoint, file.metadata, samples_per_epoch)
+    if find.stamp(checkpoint) != checkpoint.stamp:
+        raise CheckpointError(
+            "the file changed while it was read",
+            where=checkpoint.path,
+            mend="wait until the training run has finished writing it, then sweep again",
+        )
+    return Loaded(
+        checkpoint,
+        adapted,
+        tensors,
+        digest,
+        checkpoint_id(digest, towers.architecture),
+        step,
+        epoch,
+        samples,
+        {"read": time.perf_counter() - began},
+    )
+
+
+class ReadAhead:
+    """Reads the next checkpoint in a thread while the caller works on this one.
+
+    `begin` starts reading a checkpoint; `take` waits for it. The caller decides when to `begin`
+    the next, because from then on a second set of weights may be in memory.
+    """
+
+    def __init__(self, read: Callable[[Checkpoint], Loaded]) -> None:
+        self._read = read
+        self._pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="read-ahead")
+        self._begun: dict[Checkpoint, Future[Loaded]] = {}
+
+    def begin(self, checkpoint: Checkpoint) -> None:
+        """Start reading this checkpoint, unless that was begun before."""
+        if checkpoint not in self._begun:
+            self._begun[checkpoint] = self._pool.submit(self._read, checkpoint)
+
+    def take(self, checkpoint: Checkpoint) -> Loaded:
+        """The checkpoint's tensors; raises what reading it raised."""
+        self.begin(checkpoint)
+        return self._begun.pop(checkpoint).result()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._pool.shutdown(wait=True, cancel_futures=True)

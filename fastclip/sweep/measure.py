@@ -1,0 +1,163 @@
+"""One checkpoint on its stage: swap, canary, encode, score."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from fastclip.engines.text_batches import batches_with_rows, encode_prompts
+from fastclip.errors import CheckpointError
+from fastclip.evaluators.base import Result, Score
+from fastclip.sweep.load import Loaded
+from fastclip.sweep.stage import Stage, Unit
+from fastclip.towers.base import pack
+
+ROWS_PER_UPDATE = 4096
+
+
+@dataclass
+class Measured:
+    """One unit's result; `seconds` is its own encoding (shared views count whole) and scoring."""
+
+    unit: Unit
+    result: Result
+    seconds: float
+
+
+class CanaryError(CheckpointError):
+    """After the swap the engine does not compute what open_clip computes."""
+
+    def __init__(self, figures: dict[str, float], explanation: str, where: str) -> None:
+        super().__init__(
+            f"the canary failed after the weights were swapped: {explanation}",
+            where=where,
+            mend="the other checkpoints are not affected; try --engine torch for this one",
+        )
+        self.figures = figures
+
+
+@contextmanager
+def timed(seconds: dict[str, float], stage: str) -> Iterator[None]:
+    """Add the block's wall time to `seconds[stage]`."""
+    began = time.perf_counter()
+    yield
+    seconds[stage] = seconds.get(stage, 0.0) + time.perf_counter() - began
+
+
+def swap(stage: Stage, loaded: Loaded) -> float | None:
+    """Put a checkpoint's weights into the engine and prove it; returns exp(logit scale).
+
+    Drops `loaded.tensors` when done: from then on only the engine holds the weights.
+
+    Raises:
+        CheckpointError: weights hold NaN, or the canary failed.
+    """
+    seconds = loaded.seconds
+    with timed(seconds, "pack"):
+        packed = pack(stage.engine.manifest(loaded.towers), loaded.tensors)
+    logit_scale = packed.get("logit_scale")
+    scale = None if logit_scale is None else float(np.exp(np.float64(logit_scale).reshape(-1)[0]))
+    with timed(seconds, "swap"):
+        stage.engine.load(packed)
+    del packed
+    with timed(seconds, "canary"):
+        module_tensors = pack(loaded.towers.module_manifest, loaded.tensors)
+        report = stage.canary.check(stage.engine, module_tensors)
+    del module_tensors
+    loaded.tensors = {}
+    if not report.passed:
+        raise CanaryError(report.figures, report.explain(), str(loaded.checkpoint.path))
+    return scale
+
+
+def measure(
+    stage: Stage,
+    units: Sequence[Unit],
+    logit_scale: float | None,
+    earlier: dict[str, tuple[Score, ...]],
+    seconds: dict[str, float],
+) -> Iterator[Measured]:
+    """Encode what these units need, once each, and yield their results in order.
+
+    Args:
+        units: evaluators that come after another come after it here.
+        earlier: scores by protocol id, of finished units that others come after; extended.
+        seconds: per stage, added to.
+    """
+    texts, text_seconds = _encode_texts(stage, units, seconds)
+    embeddings: dict[str, npt.NDArray[np.float32]] = {}
+    cost: dict[str, float] = {}
+    last_use = {key: unit for unit in units for key in unit.views.values()}
+    for unit in units:
+        for key in unit.views.values():
+            if key not in embeddings:
+                began = time.perf_counter()
+                embeddings[key] = _encode_view(stage, key)
+                cost[key] = time.perf_counter() - began
+                seconds["encode_images"] = seconds.get("encode_images", 0.0) + cost[key]
+        began = time.perf_counter()
+        result = _score(stage, unit, embeddings, texts, logit_scale, earlier)
+        scoring = time.perf_counter() - began
+        seconds["score"] = seconds.get("score", 0.0) + scoring
+        earlier[unit.protocol_id] = result.scores
+        encoding = sum(cost[key] for key in unit.views.values())
+        yield Measured(
+            unit, result, encoding + scoring + (text_seconds if unit.prompt_rows.size else 0.0)
+        )
+        for key in set(unit.views.values()):
+            if last_use[key] is unit:
+                embeddings.pop(key)
+
+
+def _encode_view(stage: Stage, key: str) -> npt.NDArray[np.float32]:
+    placed = stage.placed[key]
+    count, batch = placed.view.pixels.shape[0], stage.shapes.image_batch
+    rows = np.empty((count, stage.towers.embed_dim), dtype=np.float32)
+    for lo in range(0, count, batch):
+        hi = min(lo + batch, count)
+        rows[lo:hi] = stage.engine.fetch(stage.engine.encode_images(placed.handle, lo, hi))
+    return rows
+
+
+def _encode_texts(
+    stage: Stage, units: Sequence[Unit], seconds: dict[str, float]
+) -> tuple[npt.NDArray[np.float32] | None, float]:
+    wanted = [unit.prompt_rows for unit in units if unit.prompt_rows.size]
+    if not wanted:
+        return None, 0.0
+    began = time.perf_counter()
+    batches = batches_with_rows(stage.text_batches, np.unique(np.concatenate(wanted)))
+    texts = encode_prompts(stage.engine, batches, stage.n_prompts)
+    spent = time.perf_counter() - began
+    seconds["encode_texts"] = seconds.get("encode_texts", 0.0) + spent
+    return texts, spent
+
+
+def _score(
+    stage: Stage,
+    unit: Unit,
+    embeddings: dict[str, npt.NDArray[np.float32]],
+    texts: npt.NDArray[np.float32] | None,
+    logit_scale: float | None,
+    earlier: dict[str, tuple[Score, ...]],
+) -> Result:
+    evaluator = unit.evaluator
+    evaluator.start(logit_scale)
+    if texts is not None and unit.prompt_rows.size:
+        evaluator.texts(texts[unit.prompt_rows])
+    for name, key in unit.views.items():
+        index = stage.placed[key].view.index
+        for lo in range(0, len(index), ROWS_PER_UPDATE):
+            hi = min(lo + ROWS_PER_UPDATE, len(index))
+            evaluator.update(name, slice(lo, hi), embeddings[key][index[lo:hi]])
+    before = evaluator.after()
+    return evaluator.finish(() if before is None else earlier[_id_of(stage, before)])
+
+
+def _id_of(stage: Stage, evaluator: object) -> str:
+    return next(unit.protocol_id for unit in stage.units if unit.evaluator is evaluator)

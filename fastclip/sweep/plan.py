@@ -1,0 +1,176 @@
+"""What is to be done, decided before any weights are read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from fastclip.checkpoints import find
+from fastclip.checkpoints.base import Checkpoint
+from fastclip.errors import CheckpointError, UsageError
+from fastclip.evaluators import TASKS
+from fastclip.evaluators.options import TaskOptions
+from fastclip.results.sightings import SightingIndex
+from fastclip.stimuli.base import Dataset
+from fastclip.sweep.config import SweepConfig
+from fastclip.towers.base import Architecture
+
+Log = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Group:
+    """Checkpoints of one architecture, in order of run and step."""
+
+    architecture: Architecture
+    checkpoints: tuple[Checkpoint, ...]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Checkpoints by architecture, the data sets, and what could not be planned.
+
+    Attributes:
+        groups: by architecture name, then as found.
+        datasets: every data set that a task will use.
+        tasks: task names in registry order.
+        skipped: files that were left alone, with the reason.
+        unreadable: checkpoints whose architecture could not be told, with the error.
+    """
+
+    groups: tuple[Group, ...]
+    datasets: tuple[Dataset, ...]
+    tasks: tuple[str, ...]
+    skipped: tuple[tuple[Path, str], ...] = ()
+    unreadable: tuple[tuple[Checkpoint, CheckpointError], ...] = ()
+    notes: tuple[str, ...] = field(default_factory=tuple)
+
+    @property
+    def checkpoints(self) -> int:
+        """How many checkpoints there are to measure."""
+        return sum(len(group.checkpoints) for group in self.groups)
+
+
+def make_plan(config: SweepConfig, options: TaskOptions, log: Log) -> Plan:
+    """Find checkpoints and data sets and tell the architectures apart; reads no weights.
+
+    Raises:
+        UsageError: no checkpoints, no data set, or a task that was asked for has no data.
+        DataError: a data set is incomplete (without `partial`) or inconsistent.
+    """
+    found = find.find(
+        config.checkpoints,
+        run=config.run,
+        weights=config.weights,
+        samples_per_epoch=config.samples_per_epoch,
+        every=config.every,
+        steps=config.steps,
+        epochs=config.epochs,
+        log=log,
+    )
+    datasets = _datasets(config)
+    tasks, used, notes = _tasks(config, datasets, options)
+    groups, unreadable = group_by_architecture(config, found.checkpoints)
+    return Plan(groups, used, tasks, tuple(found.skipped), tuple(unreadable), tuple(notes))
+
+
+def _datasets(config: SweepConfig) -> list[Dataset]:
+    from fastclip.stimuli.locate import find_datasets
+
+    return list(
+        find_datasets(
+            config.data_dir,
+            config.data,
+            higher_is_better=config.higher_is_better,
+            partial=config.partial or config.limit is not None,
+            limit=config.limit,
+        ).values()
+    )
+
+
+def _tasks(
+    config: SweepConfig, datasets: Sequence[Dataset], options: TaskOptions
+) -> tuple[tuple[str, ...], tuple[Dataset, ...], list[str]]:
+    from fastclip.stimuli.base import PixelSpec
+
+    tasks, used, notes = [], {}, []
+    for task in TASKS:
+        if config.tasks and task not in config.tasks:
+            continue
+        wanted = TASKS.get(task)(datasets, PixelSpec(32, 32), options)
+        if wanted:
+            tasks.append(task)
+            used.update({e.dataset.label: e.dataset for e in wanted})
+        elif task in config.tasks:
+            raise UsageError(
+                f"task '{task}' has no data set",
+                where="--tasks",
+                mend="name the folder that holds the sets with --data-dir, or a set with "
+                "--data NAME=PATH; `fastclip ls datasets` lists them",
+            )
+        else:
+            notes.append(f"task {task}: no data set found, left out")
+    if not tasks:
+        raise UsageError(
+            "no data set found, so there is nothing to measure",
+            where=config.data_dir or "--data-dir",
+            mend="name the folder that holds the sets with --data-dir, or a set with "
+            "--data NAME=PATH; `fastclip ls datasets` lists them, `fastclip data prepare` "
+            "fetches them",
+        )
+    return tuple(tasks), tuple(used.values()), notes
+
+
+def group_by_architecture(
+    config: SweepConfig, checkpoints: Sequence[Checkpoint]
+) -> tuple[tuple[Group, ...], list[tuple[Checkpoint, CheckpointError]]]:
+    """Tell architectures apart, opening one file per (folder, format, size) and no more.
+
+    A file of the same size beside one that was identified is taken for the same architecture;
+    its tensor names and shapes are checked against it before any of its values is read.
+    """
+    known: dict[tuple[object, ...], Architecture] = {}
+    members: dict[str, list[Checkpoint]] = {}
+    architectures: dict[str, Architecture] = {}
+    unreadable = []
+    for checkpoint in checkpoints:
+        key = _kinship(checkpoint)
+        if key not in known:
+            try:
+                known[key] = identify_checkpoint(config, checkpoint)
+            except CheckpointError as error:
+                unreadable.append((checkpoint, error))
+                continue
+        architecture = known[key]
+        architectures.setdefault(architecture.digest, architecture)
+        members.setdefault(architecture.digest, []).append(checkpoint)
+    groups = [Group(architectures[d], tuple(m)) for d, m in members.items()]
+    return tuple(sorted(groups, key=lambda g: (g.architecture.name, g.architecture.digest))), (
+        unreadable
+    )
+
+
+def identify_checkpoint(config: SweepConfig, checkpoint: Checkpoint) -> Architecture:
+    """Open one checkpoint and tell its architecture; reads names and shapes, no values."""
+    from fastclip.towers.identify import identify
+
+    with find.open_checkpoint(checkpoint, trust_pickle=config.trust_pickle) as file:
+        return identify(file, checkpoint, config.model, config.tokenizer)
+
+
+def _kinship(checkpoint: Checkpoint) -> tuple[object, ...]:
+    size = checkpoint.path.stat().st_size if checkpoint.path.is_file() else str(checkpoint.path)
+    return (checkpoint.path.parent, checkpoint.run, checkpoint.format, checkpoint.anchor, size)
+
+
+def without_finished(
+    group: Group, index: SightingIndex, request: str, finished: Callable[[str], bool]
+) -> Group:
+    """The group less the checkpoints whose stamp is known and whose records are all there."""
+    remaining = []
+    for checkpoint in group.checkpoints:
+        sighting = index.find(checkpoint, request)
+        if sighting is None or not finished(sighting.checkpoint_id):
+            remaining.append(checkpoint)
+    return replace(group, checkpoints=tuple(remaining))

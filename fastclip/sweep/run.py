@@ -1,0 +1,349 @@
+"""The sweep itself: plan, then architecture by architecture, checkpoint by checkpoint."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from fastclip import __version__
+from fastclip.checkpoints.base import Checkpoint
+from fastclip.engines import ENGINES
+from fastclip.engines.base import Engine, Shapes
+from fastclip.errors import CheckpointError, EngineError, FastclipError, RefusalError
+from fastclip.evaluators.base import Score
+from fastclip.evaluators.options import TaskOptions
+from fastclip.files import write_atomic
+from fastclip.results import record as records
+from fastclip.results import sightings
+from fastclip.results.table import write_table
+from fastclip.stimuli.views import ViewStore
+from fastclip.sweep.config import Settled, SweepConfig, settle, write_settled
+from fastclip.sweep.environment import write_environment
+from fastclip.sweep.load import Loaded, ReadAhead, load
+from fastclip.sweep.measure import CanaryError, Measured, measure, swap, timed
+from fastclip.sweep.options import task_options
+from fastclip.sweep.plan import Group, Plan, make_plan
+from fastclip.sweep.progress import Progress
+from fastclip.sweep.stage import Stage, Unit
+
+Done = set[tuple[str, str, str]]
+
+
+@dataclass
+class Outcome:
+    """What a sweep did: counts of checkpoints, and the failures by name."""
+
+    done: int = 0
+    already_done: int = 0
+    failures: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def exit_code(self) -> int:
+        """0 when every checkpoint is measured, 1 when some failed."""
+        return 1 if self.failures else 0
+
+
+def sweep(config: SweepConfig, progress: Progress | None = None) -> Outcome:
+    """Measure every checkpoint that is not measured yet; rebuild the tables at the end.
+
+    Raises:
+        UsageError: nothing to measure, or options that contradict the output folder.
+        RefusalError: unwritable output, bad data, an engine that failed its probe, a full disk.
+    """
+    progress = progress or Progress(quiet=True)
+    out = config.output_dir
+    claim_folder(out)
+    options = task_options(config)
+    plan = make_plan(config, options, progress.note)
+    settled, warnings = settle(config, threads_for(config), __version__)
+    for text in (*warnings, *plan.notes, *(f"{p}: skipped, {why}" for p, why in plan.skipped)):
+        progress.note(text)
+    sweeper = Sweeper(config, plan, options, settled, progress)
+    with refuse_full_disk(out):
+        try:
+            sweeper.run()
+        finally:
+            if (out / "config.json").is_file():
+                write_table(out)
+    return sweeper.outcome
+
+
+def threads_for(config: SweepConfig) -> int:
+    """Threads of engine and decoding: `--workers`, else every core this process may use."""
+    return config.workers or len(os.sched_getaffinity(0))
+
+
+def claim_folder(out: Path) -> None:
+    """Make the output folder and prove that it can be written, before any work.
+
+    Raises:
+        RefusalError: it cannot.
+    """
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        write_atomic(out / ".fastclip", b"fastclip output folder\n")
+    except OSError as error:
+        raise RefusalError(
+            f"the output folder cannot be written ({error.strerror})",
+            where=out,
+            mend="name a folder you may write with -o",
+        ) from error
+
+
+@contextmanager
+def refuse_full_disk(out: Path) -> Iterator[None]:
+    """Turn a failed write into a refusal that names the folder; what is written stays whole."""
+    try:
+        yield
+    except OSError as error:
+        raise RefusalError(
+            f"writing failed ({error.strerror or error})",
+            where=error.filename or out,
+            mend="free some space (or choose another -o, --cache-dir) and run the same command "
+            "again; every finished record is kept",
+        ) from error
+
+
+class Sweeper:
+    """One sweep in progress; `run` goes through the groups of the plan."""
+
+    def __init__(
+        self,
+        config: SweepConfig,
+        plan: Plan,
+        options: TaskOptions,
+        settled: Settled,
+        progress: Progress,
+    ) -> None:
+        self.config = config
+        self.plan = plan
+        self.options = options
+        self.settled = settled
+        self.progress = progress
+        self.outcome = Outcome()
+        self.out = config.output_dir
+        self.store = ViewStore(config.cache_dir, config.memory, settled.threads)
+
+    def run(self) -> None:
+        """Measure everything; raises RefusalError where nothing can be measured."""
+        self.store.check_pictures([dataset.pictures for dataset in self.plan.datasets])
+        self._existing: Done = (
+            set() if self.config.overwrite else records.existing_records(self.out)
+        )
+        self._index = sightings.SightingIndex(self.out)
+        self.progress.start(self.plan.checkpoints + len(self.plan.unreadable))
+        for checkpoint, error in self.plan.unreadable:
+            self._fail(checkpoint, "open", error)
+        engine_class = ENGINES.get(self.settled.engine)
+        with engine_class(precision=self.settled.precision, threads=self.settled.threads) as engine:
+            self._write_environment(engine)
+            for group in self.plan.groups:
+                self._run_group(group, engine)
+        self.progress.finish()
+
+    def _run_group(self, group: Group, engine: Engine) -> None:
+        stage = self._stage(group, engine)
+        remaining = []
+        for checkpoint in group.checkpoints:
+            sighting = self._index.find(checkpoint, self.config.request)
+            if (
+                sighting is not None
+                and sighting.arch_digest == stage.architecture.digest
+                and not self.config.rehash
+                and not self._missing(stage, sighting.checkpoint_id)
+            ):
+                self.outcome.already_done += 1
+                self.progress.checkpoint_done(checkpoint.name, cached=True)
+            else:
+                remaining.append(checkpoint)
+        with ReadAhead(lambda checkpoint: self._read(checkpoint, stage)) as ahead:
+            for position, checkpoint in enumerate(remaining):
+                following = remaining[position + 1] if position + 1 < len(remaining) else None
+                self._run_checkpoint(stage, ahead, checkpoint, following)
+
+    def _stage(self, group: Group, engine: Engine) -> Stage:
+        architecture = group.architecture
+        for guess in architecture.guessed:
+            self.progress.note(f"{architecture.name}: guessed, {guess}")
+        batch = self._settle_batch(architecture.digest)
+        return Stage(
+            architecture,
+            self.plan,
+            self.options,
+            engine=engine,
+            precision=self.settled.precision,
+            shapes=Shapes(image_batch=batch),
+            store=self.store,
+            cache_dir=self.store.cache_dir,
+            log=self.progress.note,
+        )
+
+    def _settle_batch(self, architecture_digest: str) -> int:
+        """The image batch of this architecture: settled earlier, asked for, or the default."""
+        earlier = self.settled.image_batch.get(architecture_digest)
+        asked = self.config.batch_size
+        if earlier is not None and asked not in (None, earlier):
+            self.progress.note(
+                f"--batch-size {asked} has no effect: this folder settled on {earlier}"
+            )
+        batch = earlier or asked or DEFAULT_IMAGE_BATCH
+        batches = {**self.settled.image_batch, architecture_digest: batch}
+        self.settled = replace(self.settled, image_batch=batches)
+        write_settled(self.out, self.settled)
+        return batch
+
+    def _read(self, checkpoint: Checkpoint, stage: Stage) -> Loaded:
+        return load(
+            checkpoint,
+            stage.towers,
+            trust_pickle=self.config.trust_pickle,
+            samples_per_epoch=self.config.samples_per_epoch,
+        )
+
+    def _run_checkpoint(
+        self, stage: Stage, ahead: ReadAhead, checkpoint: Checkpoint, following: Checkpoint | None
+    ) -> None:
+        step = "read"
+        try:
+            loaded = ahead.take(checkpoint)
+            self._check_same_content(checkpoint, loaded)
+            missing = self._missing(stage, loaded.checkpoint_id)
+            if missing:
+                step = "swap"
+                logit_scale = swap(stage, loaded)
+                if following is not None:
+                    ahead.begin(following)
+                step = "measure"
+                self._measure(stage, loaded, missing, logit_scale)
+            sightings.write_sighting(self.out, checkpoint, self._sighting(stage, loaded))
+            sightings.clear_failure(self.out, checkpoint)
+        except (CheckpointError, EngineError) as error:
+            self._fail(checkpoint, step, error)
+            return
+        self.outcome.done += 1
+        self.progress.checkpoint_done(checkpoint.name, seconds=loaded.seconds)
+
+    def _measure(
+        self, stage: Stage, loaded: Loaded, missing: list[Unit], logit_scale: float | None
+    ) -> None:
+        earlier = self._earlier_scores(stage, loaded.checkpoint_id, missing)
+        for measured in measure(stage, missing, logit_scale, earlier, loaded.seconds):
+            with timed(loaded.seconds, "write"):
+                self._write(stage, loaded, measured)
+            self.progress.pictures(
+                sum(len(stage.placed[k].view.index) for k in measured.unit.views.values())
+            )
+
+    def _missing(self, stage: Stage, checkpoint_id: str) -> list[Unit]:
+        return [
+            unit
+            for unit in stage.units
+            if (checkpoint_id, unit.evaluator.task, unit.protocol_id) not in self._existing
+        ]
+
+    def _earlier_scores(
+        self, stage: Stage, checkpoint_id: str, missing: list[Unit]
+    ) -> dict[str, tuple[Score, ...]]:
+        """Scores on disk that missing units come after (clean accuracy for a new sigma)."""
+        wanted = {id(unit.evaluator.after()) for unit in missing}
+        earlier = {}
+        for unit in stage.units:
+            if id(unit.evaluator) in wanted and unit not in missing:
+                path = records.record_path(
+                    self.out, checkpoint_id, unit.evaluator.task, unit.protocol_id
+                )
+                earlier[unit.protocol_id] = records.read_record(path).scores
+        return earlier
+
+    def _write(self, stage: Stage, loaded: Loaded, measured: Measured) -> None:
+        unit, dataset = measured.unit, measured.unit.evaluator.dataset
+        path = records.record_path(
+            self.out, loaded.checkpoint_id, unit.evaluator.task, unit.protocol_id
+        )
+        items = path.with_suffix(".items.parquet")
+        digest = records.write_items(items, measured.result)
+        records.write_record(
+            self.out,
+            records.Record(
+                checkpoint_id=loaded.checkpoint_id,
+                arch=stage.architecture.name,
+                task=unit.evaluator.task,
+                dataset=dataset.label,
+                partial="" if dataset.complete else f"{dataset.found}/{dataset.expected}",
+                protocol_id=unit.protocol_id,
+                family=unit.family,
+                protocol=unit.protocol,
+                engine=self.settled.engine,
+                precision=self.settled.precision,
+                scores=measured.result.scores,
+                items=items.name,
+                items_digest=digest,
+                timings={k: round(v, 6) for k, v in loaded.seconds.items()},
+                seconds=round(measured.seconds, 6),
+                fastclip_version=__version__,
+            ),
+        )
+        self._existing.add((loaded.checkpoint_id, unit.evaluator.task, unit.protocol_id))
+
+    def _check_same_content(self, checkpoint: Checkpoint, loaded: Loaded) -> None:
+        sighting = self._index.find(checkpoint, self.config.request)
+        if sighting is not None and sighting.checkpoint_id != loaded.checkpoint_id:
+            raise CheckpointError(
+                "the file has the stamp (size, time, checksums) of an earlier sweep but other "
+                "weights",
+                where=checkpoint.path,
+                mend="if it was changed on purpose, touch it, then sweep again",
+            )
+
+    def _sighting(self, stage: Stage, loaded: Loaded) -> sightings.Sighting:
+        architecture, checkpoint = stage.architecture, loaded.checkpoint
+        preprocessing = architecture.preprocessing
+        return sightings.Sighting(
+            name=checkpoint.name,
+            run=checkpoint.run,
+            path=str(checkpoint.path),
+            weights=checkpoint.weights,
+            stamp=checkpoint.stamp,
+            request=self.config.request,
+            checkpoint_id=loaded.checkpoint_id,
+            digest=loaded.digest,
+            arch=architecture.name,
+            arch_digest=architecture.digest,
+            arch_source=architecture.source,
+            guessed=architecture.guessed,
+            preprocessing={
+                **vars(preprocessing.pixels),
+                "mean": list(preprocessing.mean),
+                "std": list(preprocessing.std),
+            },
+            step=loaded.step,
+            epoch=loaded.epoch,
+            samples_seen=loaded.samples_seen,
+        )
+
+    def _fail(self, checkpoint: Checkpoint, step: str, error: FastclipError) -> None:
+        figures: Mapping[str, float] = error.figures if isinstance(error, CanaryError) else {}
+        failure = sightings.Failure(checkpoint.name, checkpoint.run, step, str(error), figures)
+        sightings.write_failure(self.out, checkpoint, failure)
+        self.outcome.failures[checkpoint.name] = str(error)
+        self.progress.checkpoint_failed(checkpoint.name, str(error))
+        limit = self.config.max_failures
+        if limit is not None and len(self.outcome.failures) > limit:
+            raise RefusalError(
+                f"more than {limit} checkpoints failed; the last: {error.what}",
+                where=error.where,
+                mend="mend the checkpoints or raise --max-failures; finished ones are kept",
+            )
+
+    def _write_environment(self, engine: Engine) -> None:
+        digests = {
+            dataset.label: self.store.pictures_digest(dataset.pictures)
+            for dataset in self.plan.datasets
+        }
+        write_environment(self.out, self.plan.datasets, digests, engine.describe())
+
+
+DEFAULT_IMAGE_BATCH = 32
