@@ -109,7 +109,7 @@ class Evaluator(ABC):
     def start(self, logit_scale: float | None) -> None:
         """Forget the last checkpoint. `logit_scale` is exp'd, None where the model has none."""
 
-    def texts(self, embeddings: npt.NDArray[np.float32]) -> None:
+    def texts(self, embeddings: npt.NDArray[np.float32]) -> None:  # noqa: B027
         """Raw text embeddings `[len(prompts()), D]`, one per prompt, in `prompts()` order."""
 
     @abstractmethod

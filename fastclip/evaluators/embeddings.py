@@ -1,0 +1,78 @@
+"""Keeping the embeddings of a view until they are scored."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import numpy.typing as npt
+
+from fastclip.errors import CheckpointError
+from fastclip.stimuli.base import Dataset
+
+Float32Array = npt.NDArray[np.float32]
+
+
+def check_finite(embeddings: Float32Array, dataset: Dataset, rows: slice) -> None:
+    """Raise CheckpointError where a picture's embedding holds NaN or infinity; names the first."""
+    # The canary sees a few pictures only; overflow may strike any.
+    finite = np.isfinite(embeddings).all(axis=1)
+    if not finite.all():
+        row = int(rows.start) + int(finite.argmin())
+        raise CheckpointError(
+            f"the embedding of {dataset.pictures.name(row)} holds NaN or infinity",
+            where=dataset.label,
+            mend="the weights are broken, or overflow at this precision: try --precision fp32",
+        )
+
+
+class Rows:
+    """All embeddings of a view, `[count, D]` float32, filled in any chunking."""
+
+    def __init__(self, count: int) -> None:
+        self._count = count
+        self._values: Float32Array | None = None
+
+    def put(self, rows: slice, embeddings: Float32Array) -> None:
+        """Take the embeddings of these rows."""
+        if self._values is None:
+            self._values = np.empty((self._count, embeddings.shape[1]), np.float32)
+        self._values[rows] = embeddings
+
+    def all(self) -> Float32Array:
+        """Every row, once all are here."""
+        assert self._values is not None, "no rows have come"
+        return self._values
+
+
+class Blocks:
+    """Hands rows on in blocks of one fixed size, whatever sizes they come in.
+
+    A matrix product rounds differently for another number of rows; with fixed blocks no result
+    depends on how the engine batches.
+    """
+
+    SIZE = 512
+
+    def __init__(self, consume: Callable[[Float32Array], None]) -> None:
+        self._consume = consume
+        self._buffer = np.empty((self.SIZE, 0), np.float32)
+        self._held = 0
+
+    def put(self, embeddings: Float32Array) -> None:
+        """Take the next rows, `[n, D]`."""
+        if self._buffer.shape[1] != embeddings.shape[1]:
+            self._buffer = np.empty((self.SIZE, embeddings.shape[1]), np.float32)
+        while len(embeddings):
+            taken = embeddings[: self.SIZE - self._held]
+            self._buffer[self._held : self._held + len(taken)] = taken
+            self._held += len(taken)
+            embeddings = embeddings[len(taken) :]
+            if self._held == self.SIZE:
+                self.close()
+
+    def close(self) -> None:
+        """Hand on what is held."""
+        if self._held:
+            self._consume(self._buffer[: self._held])
+        self._held = 0

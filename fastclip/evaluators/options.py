@@ -1,0 +1,129 @@
+"""The choices of protocol that a user makes, common to all tasks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+from fastclip.distortions import DISTORTIONS
+from fastclip.distortions.base import Distortion
+from fastclip.errors import UsageError
+from fastclip.statistics.distances import DISTANCES
+from fastclip.stimuli.base import ClassificationDataset, PixelSpec
+
+CORRUPTION_SETS = {
+    "cifar-c": (0.04, 0.06, 0.08, 0.09, 0.10),
+    "imagenet-c": (0.08, 0.12, 0.18, 0.26, 0.38),
+}
+"""Gaussian-noise levels of severities 1 to 5 (Hendrycks and Dietterich, 2019), sd on [0, 1]."""
+
+
+@dataclass(frozen=True)
+class TaskOptions:
+    """What a user may choose; the defaults are the project's protocol.
+
+    Attributes:
+        sigmas: `(kind, level)` of each noisy condition, kinds of `fastclip.distortions`.
+        noise_seed, noise_seeds: seeds noise_seed .. noise_seed + noise_seeds - 1 are drawn, each
+            with `draw` 0, so that the `noise_seed` column alone names the bytes.
+        noise_at: "auto" (the data set's own), "native" (before resizing) or "input" (after).
+        iqa_view: "auto" (as the checkpoint preprocesses), "crop" (shortest edge, centre crop) or
+            "squash" (both edges to the input size).
+        class_names: "openai", "dataset", or "auto": the first of these two that the set has.
+        templates: prompt templates with one `{}` each, in place of each task's own.
+        distances: names in `fastclip.statistics.distances.DISTANCES`.
+    """
+
+    sigmas: tuple[tuple[str, float], ...] = (("gaussian_noise", 0.1),)
+    noise_seed: int = 0
+    noise_seeds: int = 1
+    noise_at: str = "auto"
+    iqa_view: str = "auto"
+    class_names: str = "auto"
+    templates: tuple[str, ...] | None = None
+    distances: tuple[str, ...] = tuple(DISTANCES)
+
+    def __post_init__(self) -> None:
+        """Raises UsageError where a value is none of the choices; lists them."""
+        _choose("noise_at", self.noise_at, ("auto", "native", "input"))
+        _choose("iqa_view", self.iqa_view, ("auto", "crop", "squash"))
+        _choose("class_names", self.class_names, ("auto", "openai", "dataset"))
+        for distance in self.distances:
+            _choose("distance", distance, tuple(DISTANCES))
+        for template in self.templates or ():
+            if template.count("{}") != 1:
+                raise UsageError(
+                    f"template '{template}' does not hold one {{}}",
+                    mend="write each template with one {} where the class name goes",
+                )
+        if self.noise_seeds < 1:
+            raise UsageError(
+                f"{self.noise_seeds} noise seeds", where="--noise-seeds", mend="give 1 or more"
+            )
+
+    def distortions(self) -> Iterator[Distortion]:
+        """Every noisy condition: sigmas in order, all seeds of one before the next."""
+        for kind, level in self.sigmas:
+            for seed in range(self.noise_seed, self.noise_seed + self.noise_seeds):
+                yield DISTORTIONS.get(kind)(level=level, seed=seed)
+
+    def noise_place(self, dataset: ClassificationDataset) -> str:
+        """Where noise is added to this set: "native" or "input"."""
+        return dataset.noise_at if self.noise_at == "auto" else self.noise_at
+
+    def iqa_pixels(self, pixels: PixelSpec) -> PixelSpec:
+        """The checkpoint's pixel spec as `iqa_view` wants it."""
+        if self.iqa_view == "auto":
+            return pixels
+        mode = {"crop": "shortest", "squash": "squash"}[self.iqa_view]
+        return replace(pixels, resize_mode=mode)
+
+    def class_variant(self, dataset: ClassificationDataset) -> str:
+        """The variant of class names to use for this set.
+
+        Raises:
+            UsageError: the set does not have the variant that was asked for; lists those it has.
+        """
+        wanted = ("openai", "dataset") if self.class_names == "auto" else (self.class_names,)
+        for variant in wanted:
+            if variant in dataset.class_names:
+                return variant
+        raise UsageError(
+            f"{dataset.name} has no '{self.class_names}' class names",
+            where="--class-names",
+            mend=f"choose one of: {', '.join(dataset.class_names)}",
+        )
+
+
+def parse_sigmas(text: str, kind: str = "gaussian_noise") -> tuple[tuple[str, float], ...]:
+    """Read `--sigma`: comma-separated levels, or the name of a corruption set, in any mixture.
+
+    `"0.1"`, `"0.05,0.1"`, `"cifar-c"`, `"imagenet-c,0.5"`; levels are returned once each, in
+    the order they are named.
+
+    Raises:
+        UsageError: an entry is neither a number above 0 nor a set's name.
+    """
+    levels: list[float] = []
+    for entry in filter(None, (part.strip() for part in text.split(","))):
+        levels.extend(CORRUPTION_SETS[entry] if entry in CORRUPTION_SETS else [_level(entry)])
+    return tuple((kind, level) for level in dict.fromkeys(levels))
+
+
+def _level(entry: str) -> float:
+    try:
+        level = float(entry)
+    except ValueError:
+        level = 0.0
+    if not 0 < level < float("inf"):
+        raise UsageError(
+            f"noise level '{entry}' is not a number above 0",
+            where="--sigma",
+            mend=f"give standard deviations on [0, 1], or: {', '.join(CORRUPTION_SETS)}",
+        )
+    return level
+
+
+def _choose(what: str, value: str, choices: tuple[str, ...]) -> None:
+    if value not in choices:
+        raise UsageError(f"unknown {what} '{value}'", mend=f"choose one of: {', '.join(choices)}")

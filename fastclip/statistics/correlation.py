@@ -1,0 +1,74 @@
+"""Correlation coefficients: scipy's, with undefined values named instead of NaN."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from scipy import stats
+
+
+@dataclass(frozen=True)
+class Correlation:
+    """A coefficient in [-1, 1], or None with the reason: "constant" or "fewer_than_2"."""
+
+    value: float | None
+    reason: str = ""
+
+
+def srcc(x: npt.ArrayLike, y: npt.ArrayLike) -> Correlation:
+    """Spearman's rank correlation of `x` and `y`, `[N]` each; ties get average ranks.
+
+    Raises:
+        ValueError: `x` or `y` holds NaN; names which and where.
+    """
+    return _correlate(stats.spearmanr, x, y)
+
+
+def plcc(x: npt.ArrayLike, y: npt.ArrayLike) -> Correlation:
+    """Pearson's linear correlation of `x` and `y`, `[N]` each; no logistic fit before it.
+
+    Raises:
+        ValueError: `x` or `y` holds NaN; names which and where.
+    """
+    return _correlate(stats.pearsonr, x, y)
+
+
+def krcc(x: npt.ArrayLike, y: npt.ArrayLike) -> Correlation:
+    """Kendall's tau-b of `x` and `y`, `[N]` each: corrected for ties on both sides.
+
+    Raises:
+        ValueError: `x` or `y` holds NaN; names which and where.
+    """
+    return _correlate(_kendall, x, y)
+
+
+CORRELATIONS: dict[str, Callable[[npt.ArrayLike, npt.ArrayLike], Correlation]] = {
+    "srcc": srcc,
+    "plcc": plcc,
+    "krcc": krcc,
+}
+
+
+def _kendall(x: npt.NDArray[np.float64], y: npt.NDArray[np.float64]) -> Any:
+    # The coefficient is the same; the exact p-value, which nobody reads, costs time.
+    return stats.kendalltau(x, y, variant="b", method="asymptotic")
+
+
+def _correlate(coefficient: Callable[..., Any], x: npt.ArrayLike, y: npt.ArrayLike) -> Correlation:
+    columns = {"x": np.asarray(x, np.float64), "y": np.asarray(y, np.float64)}
+    for name, values in columns.items():
+        if np.isnan(values).any():
+            raise ValueError(f"{name} holds NaN at index {int(np.isnan(values).argmax())}")
+    if columns["x"].size < 2:
+        return Correlation(None, "fewer_than_2")
+    if any((values == values[0]).all() for values in columns.values()):
+        return Correlation(None, "constant")
+    with warnings.catch_warnings():
+        # Nearly constant input is a fact about an early checkpoint, not a mistake.
+        warnings.simplefilter("ignore", stats.NearConstantInputWarning)
+        return Correlation(float(coefficient(columns["x"], columns["y"]).statistic))
