@@ -23,9 +23,9 @@ def atomic_path(path: Path) -> Iterator[Path]:
     temporary = path.with_name(f".tmp-{secrets.token_hex(6)}-{path.name}")
     try:
         yield temporary
-        with open(temporary, "rb") as written:
+        with temporary.open("rb") as written:
             os.fsync(written.fileno())
-        os.replace(temporary, path)
+        temporary.replace(path)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise

@@ -116,10 +116,10 @@ def read_config_file(ctx: click.Context, param: click.Parameter, value: Path | N
 @click.option("--skip-bad-pictures", is_flag=True, help="Leave corrupt pictures out, counted.")
 @click.option(
     "--iqa-view",
-    type=click.Choice(["crop", "squash"]),
-    default="crop",
+    type=click.Choice(["auto", "crop", "squash"]),
+    default="auto",
     show_default=True,
-    help="How image-quality pictures are fitted to the input.",
+    help="How image-quality pictures are fitted; auto is the checkpoint's own way.",
 )
 @click.option(
     "--sigma",

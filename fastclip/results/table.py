@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fastclip.checkpoints.order import natural_key
+from fastclip.checkpoints.names import natural_key
 from fastclip.errors import UsageError
 from fastclip.evaluators import TASKS
 from fastclip.files import atomic_path

@@ -54,7 +54,7 @@ class SweepConfig:
     partial: bool = False
     limit: int | None = None
     skip_bad_pictures: bool = False
-    iqa_view: str = "crop"
+    iqa_view: str = "auto"
     class_names: str = "auto"
     sigma: str = DEFAULT_SIGMA
     noise_seed: int = 0

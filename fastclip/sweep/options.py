@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fastclip.evaluators.options import TaskOptions
+from fastclip.evaluators.options import TaskOptions, parse_sigmas
 from fastclip.sweep.config import SweepConfig
 
 
@@ -12,10 +12,8 @@ def task_options(config: SweepConfig) -> TaskOptions:
     Raises:
         UsageError: a sigma or a choice that does not exist.
     """
-    from fastclip.distortions.noise import sigma_list
-
     return TaskOptions(
-        sigmas=sigma_list(config.sigma),
+        sigmas=parse_sigmas(config.sigma),
         noise_seed=config.noise_seed,
         noise_seeds=config.noise_seeds,
         noise_at=config.noise_at,
