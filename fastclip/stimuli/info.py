@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fastclip.stimuli.base import DatasetInfo
 
-PUBLISHED: dict[str, DatasetInfo] = {
+INFOS: dict[str, DatasetInfo] = {
     info.name: info
     for info in (
         DatasetInfo(
@@ -104,9 +104,9 @@ COUNTS = {
 
 def info_of(kind: str, name: str) -> DatasetInfo:
     """The published set's entry, or one that says that this is the user's own set."""
-    if name == kind and kind in PUBLISHED:
-        return PUBLISHED[kind]
-    like = PUBLISHED[kind].title if kind in PUBLISHED else "a table of pairs and scores"
+    if name == kind and kind in INFOS:
+        return INFOS[kind]
+    like = INFOS[kind].title if kind in INFOS else "a table of pairs and scores"
     return DatasetInfo(
         name=name,
         title=f"{name} (own set, laid out as {like})",
