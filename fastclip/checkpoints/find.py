@@ -1,0 +1,266 @@
+"""Find checkpoints, skip what is not one, and put them in order. No weights are read."""
+
+from __future__ import annotations
+
+import glob
+import os
+import re
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from fastclip.checkpoints import describe
+from fastclip.checkpoints.anchors import PREFIX, resolve_anchor
+from fastclip.checkpoints.base import Checkpoint, Metadata
+from fastclip.checkpoints.duplicates import drop_duplicates
+from fastclip.checkpoints.huggingface import HuggingFaceReader, owns
+from fastclip.checkpoints.names import natural_key, run_folder, run_names
+from fastclip.checkpoints.provenance import training_place
+from fastclip.checkpoints.selection import Bounds, select
+from fastclip.errors import CheckpointError, UsageError
+
+_SUFFIXES = (".pt", ".pth", ".bin", ".ckpt", ".safetensors")
+# Names that open_clip, editors and copying programs give to what they are still writing.
+_TEMPORARY = re.compile(r"tmp\.\w+|_tmp_.*|_trash_.*|\..*", re.IGNORECASE)
+_NO_WEIGHTS = re.compile(
+    r"(optimizer|scheduler|scaler|training_args)\.\w+|rng_state.*|.*optim_states\.pt", re.IGNORECASE
+)
+_RECENT = 10.0  # seconds: files younger than this are looked at twice,
+_MOMENT = 0.2  # seconds apart
+_SHARDED = (
+    "a sharded checkpoint (torch.distributed.checkpoint) is not supported; make one file of it: "
+    "python -m torch.distributed.checkpoint.format_utils dcp_to_torch_save FOLDER FILE.pt"
+)
+
+_WRITING = "a temporary name: still being written"
+
+Skipped = list[tuple[Path, str]]
+
+
+@dataclass(frozen=True)
+class Found:
+    """What `find` found.
+
+    Attributes:
+        checkpoints: in order: by run, then step or epoch, then natural name.
+        skipped: `(path, reason)` of each that looked like a checkpoint and was left out.
+    """
+
+    checkpoints: list[Checkpoint] = field(default_factory=list)
+    skipped: Skipped = field(default_factory=list)
+
+
+def find(
+    patterns: Sequence[str | Path],
+    *,
+    run: str | None = None,
+    weights: str = "raw",
+    samples_per_epoch: int | None = None,
+    every: int = 1,
+    steps: Bounds | None = None,
+    epochs: Bounds | None = None,
+    log: Callable[[str], None] = lambda line: None,
+) -> Found:
+    """Find checkpoints without reading weights: a stat and a read of each file's end.
+
+    Args:
+        patterns: folders (searched with all below them), files, globs (`**` too),
+            `@list.txt` (one pattern a line, `#` comments; a relative path that is not found from
+            the current folder is taken from the list's), and open_clip tags
+            (`openclip:ViT-B-16/openai`).
+        run: a name for the run, instead of its folder's.
+        weights: "raw" or "ema".
+        samples_per_epoch: for checkpoints whose files do not say it.
+        every, steps, epochs: see `fastclip.checkpoints.selection.select`.
+        log: called with one line for each skipped file.
+
+    Raises:
+        UsageError: nothing matches a pattern, nothing is left to measure, or two checkpoints
+            would have one name.
+        RefusalError: an open_clip tag cannot be downloaded.
+    """
+    skipped: Skipped = []
+    found: list[Checkpoint] = []
+    seen: set[str] = set()
+    for pattern in _with_lists(patterns):
+        if pattern.startswith(PREFIX):
+            found.append(replace(describe(resolve_anchor(pattern)), run="openclip", anchor=pattern))
+            continue
+        for path in _expand(pattern, skipped):
+            key = os.path.abspath(path)  # noqa: PTH100 (links keep their own name)
+            if key not in seen:
+                seen.add(key)
+                found.extend(_describe(path, skipped))
+    found = _steady(found, skipped)
+    found = [
+        _placed(replace(checkpoint, weights=weights, samples_per_epoch=samples_per_epoch))
+        for checkpoint in _named(found, run)
+    ]
+    found, equal = drop_duplicates(sorted(found, key=_order))
+    kept, unknown = select(found, every=every, steps=steps, epochs=epochs)
+    skipped += equal + unknown
+    for path, reason in skipped:
+        log(f"skipped {path}: {reason}")
+    _check(patterns, kept, found, skipped)
+    return Found(kept, skipped)
+
+
+def _with_lists(patterns: Iterable[str | Path]) -> Iterator[str]:
+    for pattern in map(str, patterns):
+        if not pattern.startswith("@"):
+            yield pattern
+            continue
+        listing = Path(pattern[1:])
+        try:
+            lines = [line.strip() for line in listing.read_text().splitlines()]
+        except (OSError, UnicodeDecodeError) as error:
+            raise UsageError(f"the list cannot be read: {error}", where=listing) from None
+        for line in lines:
+            if line and not line.startswith("#"):
+                beside = listing.parent / line
+                from_list = not glob.has_magic(line) and not Path(line).exists() and beside.exists()
+                yield str(beside) if from_list else line
+
+
+def _expand(pattern: str, skipped: Skipped) -> Iterator[Path]:
+    path = Path(pattern).expanduser()
+    # Path.glob takes no absolute pattern.
+    matches = [path] if path.exists() else list(map(Path, glob.glob(str(path), recursive=True)))  # noqa: PTH207
+    if not matches:
+        raise UsageError(
+            "no file or folder matches",
+            where=pattern,
+            mend="give a folder, a file, a glob, @list.txt or openclip:MODEL/TAG",
+        )
+    for match in sorted(matches, key=lambda m: natural_key(str(m))):
+        if match.is_dir():
+            yield from _walk(match, skipped, set())
+        elif match.suffix.lower() in _SUFFIXES:
+            yield match
+        elif len(matches) == 1:
+            raise UsageError(
+                "not a checkpoint by its name",
+                where=match,
+                mend=f"known endings: {', '.join(_SUFFIXES)}, and Hugging Face folders",
+            )
+
+
+def _walk(folder: Path, skipped: Skipped, visited: set[tuple[int, int]]) -> Iterator[Path]:
+    """Checkpoints in `folder` and below, links followed, no folder twice."""
+    stat = folder.stat()
+    if (stat.st_dev, stat.st_ino) in visited:
+        return
+    visited.add((stat.st_dev, stat.st_ino))
+    try:
+        entries = list(os.scandir(folder))
+    except OSError as error:
+        raise UsageError(f"cannot list: {error.strerror}", where=folder) from None
+    if any(entry.name == ".metadata" for entry in entries):
+        skipped.append((folder, _SHARDED))
+        return
+    whole = HuggingFaceReader.recognises(folder)
+    if whole:
+        yield folder
+    folders = []
+    for entry in entries:
+        if entry.is_dir():
+            if entry.name.startswith(("_tmp_", "_trash_")):
+                skipped.append((folder / entry.name, _WRITING))
+            elif not entry.name.startswith("."):
+                folders.append(folder / entry.name)
+        elif entry.name.lower().endswith(_SUFFIXES) and not (whole and owns(entry.name)):
+            yield folder / entry.name
+    for below in folders:
+        yield from _walk(below, skipped, visited)
+
+
+def _describe(path: Path, skipped: Skipped) -> Iterator[Checkpoint]:
+    if _NO_WEIGHTS.fullmatch(path.name):
+        return
+    if _TEMPORARY.fullmatch(path.name):
+        skipped.append((path, _WRITING))
+        return
+    try:
+        yield describe(path)
+    except CheckpointError as error:
+        skipped.append((path, error.what))
+
+
+def _steady(found: list[Checkpoint], skipped: Skipped) -> list[Checkpoint]:
+    """Leave out what changes within a moment; only very recent files are looked at twice."""
+    # A stamp begins with size-mtime; the mtime is in nanoseconds.
+    now = time.time()
+    recent = {c.path for c in found if now - int(c.stamp.split("-")[1]) / 1e9 < _RECENT}
+    if not recent:
+        return found
+    time.sleep(_MOMENT)
+    kept = []
+    for checkpoint in found:
+        if checkpoint.path in recent:
+            again = list(_describe(checkpoint.path, skipped))
+            if not again:
+                continue
+            if again[0].stamp != checkpoint.stamp:
+                skipped.append((checkpoint.path, "its size is changing: still being written"))
+                continue
+        kept.append(checkpoint)
+    return kept
+
+
+def _named(found: list[Checkpoint], run: str | None) -> list[Checkpoint]:
+    """Give each its run's name, so that no two runs share one."""
+    folders = {c.path: run_folder(c.path) for c in found if c.anchor is None}
+    names = run_names(set(folders.values()))
+    return [
+        c if c.anchor is not None else replace(c, run=run or names[folders[c.path]]) for c in found
+    ]
+
+
+def _placed(checkpoint: Checkpoint) -> Checkpoint:
+    place = training_place(checkpoint, Metadata())
+    return replace(checkpoint, samples_seen=place.samples_seen)
+
+
+def _order(checkpoint: Checkpoint) -> tuple[object, ...]:
+    """Anchors last; by run, then step or epoch; those that say neither after those that do."""
+    step, epoch = checkpoint.step, checkpoint.epoch
+    return (
+        checkpoint.anchor is not None,
+        natural_key(checkpoint.run),
+        step is None and epoch is None,
+        -1 if step is None else step,
+        -1 if epoch is None else epoch,
+        natural_key(checkpoint.name),
+    )
+
+
+def _check(
+    patterns: Sequence[str | Path],
+    kept: list[Checkpoint],
+    found: list[Checkpoint],
+    skipped: Skipped,
+) -> None:
+    where = ", ".join(map(str, patterns))
+    if not kept:
+        reasons = "; ".join(f"{path.name}: {reason}" for path, reason in skipped[:3])
+        if found:
+            raise UsageError(
+                f"none of {len(found)} checkpoints is left by --every, --steps and --epochs",
+                where=where,
+                mend=reasons or f"they are: {', '.join(c.name for c in found[:5])}",
+            )
+        raise UsageError(
+            "no checkpoints found" + (f" (skipped {reasons})" if reasons else ""),
+            where=where,
+            mend=f"known endings: {', '.join(_SUFFIXES)}, and Hugging Face folders",
+        )
+    names: dict[str, Checkpoint] = {}
+    for checkpoint in kept:
+        other = names.setdefault(checkpoint.name, checkpoint)
+        if other is not checkpoint:
+            raise UsageError(
+                f"two checkpoints would be called {checkpoint.name}",
+                where=f"{other.path}, {checkpoint.path}",
+                mend="leave --run out, or sweep them apart",
+            )

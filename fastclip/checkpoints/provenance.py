@@ -1,0 +1,156 @@
+"""Where a checkpoint stands in its training: step, epoch, samples seen, and who says so.
+
+Nothing is guessed: what no file and no option says is None.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from functools import lru_cache
+from pathlib import Path
+from typing import NamedTuple
+
+from fastclip.checkpoints.base import Checkpoint, Metadata
+from fastclip.checkpoints.names import run_folder
+
+
+class Place(NamedTuple):
+    """Optimizer steps, passes over the data as the run counts them, pictures seen."""
+
+    step: int | None
+    epoch: int | None
+    samples_seen: int | None
+
+
+class Said(NamedTuple):
+    """A number and who said it."""
+
+    value: int | None
+    source: str
+
+
+def training_place(checkpoint: Checkpoint, metadata: Metadata) -> Place:
+    """Step, epoch and samples seen of a checkpoint; see `explain` for which source wins."""
+    said = explain(checkpoint, metadata)
+    return Place(*(said[field].value for field in Place._fields))
+
+
+def explain(checkpoint: Checkpoint, metadata: Metadata) -> dict[str, Said]:
+    """`{"step" | "epoch" | "samples_seen": (value, source)}`.
+
+    Step and epoch: the file's own metadata wins over its name. Samples seen, first found:
+
+    1. the checkpoint's own `samples_seen`;
+    2. step x global batch (`batch_size` x `world_size` x `accum_freq` of the run's
+       `params.txt`);
+    3. `samples_seen` of this epoch's line in the run's `results.jsonl` (open_clip's own lines
+       have none: their `num_samples` counts the validation set);
+    4. epoch x `train_num_samples` of `params.txt`: the nominal count, which open_clip rounds to
+       whole batches; not for csv data, where open_clip ignores that option;
+    5. epoch x `--samples-per-epoch`.
+    """
+    step = _file_or_name("step", metadata.step, checkpoint.step)
+    epoch = _file_or_name("epoch", metadata.epoch, checkpoint.epoch)
+    return {
+        "step": step,
+        "epoch": epoch,
+        "samples_seen": _samples(checkpoint, metadata, step.value, epoch.value),
+    }
+
+
+def _file_or_name(word: str, in_file: int | None, in_name: int | None) -> Said:
+    if in_file is None:
+        return Said(in_name, "its name" if in_name is not None else f"nothing says the {word}")
+    if in_name is not None and in_name != in_file:
+        return Said(in_file, f"the file (its name says {in_name})")
+    return Said(in_file, "the file")
+
+
+def _samples(
+    checkpoint: Checkpoint, metadata: Metadata, step: int | None, epoch: int | None
+) -> Said:
+    if metadata.samples_seen is not None:
+        return Said(metadata.samples_seen, "the file")
+    params = run_params(checkpoint.path) if checkpoint.anchor is None else {}
+    batch = _global_batch(params)
+    if step is not None and batch is not None:
+        return Said(step * batch, f"step x {batch} pictures a step, by params.txt")
+    if epoch is not None:
+        logged = _logged_samples(checkpoint.path).get(epoch)
+        if logged is not None:
+            return Said(logged, "results.jsonl")
+        of_epoch = _number(params, "train_num_samples")
+        if of_epoch is not None and not _csv(params):
+            return Said(epoch * of_epoch, f"epoch x train_num_samples {of_epoch}, by params.txt")
+        if checkpoint.samples_per_epoch is not None:
+            return Said(
+                epoch * checkpoint.samples_per_epoch,
+                f"epoch x --samples-per-epoch {checkpoint.samples_per_epoch}",
+            )
+    if checkpoint.samples_seen is not None:
+        return Said(checkpoint.samples_seen, "given")
+    return Said(None, "nothing says how many; --samples-per-epoch may")
+
+
+def run_params(path: Path) -> Mapping[str, str]:
+    """The `key: value` lines of the `params.txt` that open_clip writes for a run; may be empty.
+
+    Args:
+        path: a checkpoint; the file is looked for beside it, and in the run's folder.
+    """
+    for folder in dict.fromkeys((path.absolute().parent, run_folder(path))):
+        file = folder / "params.txt"
+        modified = _modified(file)
+        if modified is not None:
+            return _read_params(file, modified)
+    return {}
+
+
+def _global_batch(params: Mapping[str, str]) -> int | None:
+    per_device, devices = _number(params, "batch_size"), _number(params, "world_size")
+    if per_device is None or devices is None:
+        return None
+    return per_device * devices * (_number(params, "accum_freq") or 1)
+
+
+def _csv(params: Mapping[str, str]) -> bool:
+    kind, data = params.get("dataset_type", ""), params.get("train_data", "")
+    return kind == "csv" or (kind == "auto" and data.endswith((".csv", ".tsv")))
+
+
+def _number(params: Mapping[str, str], key: str) -> int | None:
+    value = params.get(key, "")
+    return int(value) if value.isdecimal() else None
+
+
+def _logged_samples(path: Path) -> Mapping[int, int]:
+    file = path.absolute().parent / "results.jsonl"
+    modified = _modified(file)
+    return {} if modified is None else _read_results(file, modified)
+
+
+def _modified(file: Path) -> int | None:
+    try:
+        return file.stat().st_mtime_ns
+    except OSError:
+        return None
+
+
+@lru_cache(maxsize=256)
+def _read_params(file: Path, modified: int) -> Mapping[str, str]:
+    lines = file.read_text(errors="replace").splitlines()
+    pairs = (line.partition(":") for line in lines)
+    return {key.strip(): value.strip() for key, colon, value in pairs if colon}
+
+
+@lru_cache(maxsize=256)
+def _read_results(file: Path, modified: int) -> Mapping[int, int]:
+    found = {}
+    for line in file.read_text(errors="replace").splitlines():
+        try:
+            said = json.loads(line)
+            found[int(said["epoch"])] = int(said["samples_seen"])
+        except (ValueError, TypeError, KeyError):
+            continue  # a line of something else, or the one being written
+    return found
