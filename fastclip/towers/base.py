@@ -142,7 +142,8 @@ class Towers:
         """
         from fastclip.towers.module import TowerModule
 
-        return TowerModule(self.architecture, text=self.text is not None)
+        with_text = any(name.startswith("text.") for name in self.module_manifest.recipes)
+        return TowerModule(self.architecture, text=with_text)
 
 
 def pack(manifest: Manifest, tensors: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -154,7 +155,7 @@ def pack(manifest: Manifest, tensors: Mapping[str, np.ndarray]) -> dict[str, np.
         CheckpointError: a tensor is missing, has another shape than the graph's, or holds NaN
             or infinity (the message names it).
     """
-    from fastclip.towers.manifest import check_finite, evaluate
+    from fastclip.towers.recipes import check_finite, evaluate
 
     for name in manifest.needed:
         if name in tensors:

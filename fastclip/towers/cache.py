@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 import json
-import os
 import secrets
 import shutil
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from fastclip.errors import EngineError
 from fastclip.files import canonical_json, digest_of
 from fastclip.towers.base import Architecture, Manifest, Recipe, TowerGraph, Towers
-from fastclip.towers.manifest import (
-    compose,
-    manifest_from_json,
-    manifest_to_json,
-    tensor,
-)
+from fastclip.towers.manifest import compose, manifest_from_json, manifest_to_json
+from fastclip.towers.naming import text_prefix_cut
 from fastclip.towers.passes import DEFAULT_PASSES, PASSES
+from fastclip.towers.recipes import tensor
+
+if TYPE_CHECKING:
+    from fastclip.towers.module import TowerModule
 
 EXPORT_REVISION = 1
 """Raised whenever this room would make another graph of the same architecture."""
@@ -80,9 +80,8 @@ def _export_into(
 ) -> None:
     """Export into a temporary folder, then rename: readers see all of it or none."""
     from fastclip.towers.export import export_tower, save_graph
-    from fastclip.towers.module import TowerModule
 
-    module = TowerModule(architecture, text=text)
+    module = _build(architecture, text)
     folder.parent.mkdir(parents=True, exist_ok=True)
     temporary = folder.with_name(f".tmp-{secrets.token_hex(6)}")
     temporary.mkdir()
@@ -118,9 +117,22 @@ def _export_into(
         shutil.rmtree(temporary, ignore_errors=True)
 
 
+def _build(architecture: Architecture, text: bool) -> TowerModule:
+    """With the text tower also where only pictures are encoded: what a checkpoint is, is all
+    its weights. Without it only where it cannot be built here."""
+    from fastclip.towers.module import TowerModule
+
+    try:
+        return TowerModule(architecture)
+    except EngineError:
+        if text:
+            raise
+        return TowerModule(architecture, text=False)
+
+
 def _publish(temporary: Path, folder: Path) -> None:
     try:
-        os.rename(temporary, folder)
+        temporary.rename(folder)
     except OSError:
         # Another process was first; its graph is as good.
         if not (folder / _DESCRIPTION).is_file():
@@ -151,7 +163,7 @@ def open_clip_names(
     """
     if is_custom_text(config):
         return {}
-    return {name: tensor(name[5:]) for name in states if name.startswith("text.")}
+    return {name: tensor(text_prefix_cut(name)) for name in states}
 
 
 def is_custom_text(config: Mapping[str, Any]) -> bool:

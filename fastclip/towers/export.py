@@ -18,10 +18,10 @@ import torch
 
 from fastclip.errors import EngineError
 from fastclip.towers.base import Recipe, TowerGraph
-from fastclip.towers.manifest import tensor
 from fastclip.towers.module import TowerModule
 from fastclip.towers.passes import PASSES
 from fastclip.towers.random_state import lively_state
+from fastclip.towers.recipes import leaves, tensor
 
 OPSET = 20
 """Has Gelu and LayerNormalization as one node each; attention is spelled out, because the
@@ -160,7 +160,7 @@ def _check_complete(
         recipe_name
         for packed, recipe in export.recipes.items()
         if export.model.graph.initializers[packed].uses()
-        for recipe_name in _leaves(recipe)
+        for recipe_name in leaves(recipe)
     }
     expected = {name for name in module.state_names() if name.startswith(f"{part}.")}
     missing = sorted(expected - used)
@@ -178,17 +178,10 @@ def _check_complete(
             + ", ".join(missing[:5])
         )
     for packed in [
-        p for p, recipe in export.recipes.items() if not used.issuperset(_leaves(recipe))
+        p for p, recipe in export.recipes.items() if not used.issuperset(leaves(recipe))
     ]:
         del export.recipes[packed], export.shapes[packed]
         export.model.graph.initializers.pop(packed, None)
-
-
-def _leaves(recipe: Recipe) -> Iterator[str]:
-    if recipe.op == "tensor":
-        yield recipe.name
-    for part in recipe.of:
-        yield from _leaves(part)
 
 
 def _strip(model: ir.Model) -> None:

@@ -1,78 +1,54 @@
-"""Recipes: evaluating them, composing them, and their JSON."""
+"""Manifests: composing them, fitting them to a checkpoint's own naming, and their JSON."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
-import numpy as np
+from fastclip.checkpoints.base import TensorInfo
+from fastclip.towers.base import Manifest, Recipe, Towers
+from fastclip.towers.naming import recipes_for
+from fastclip.towers.recipes import evaluate, recipe_from_json, recipe_to_json
 
-from fastclip.errors import CheckpointError
-from fastclip.towers.base import Manifest, Recipe
+__all__ = ["adapt", "compose", "evaluate", "manifest_from_json", "manifest_to_json"]
 
-
-def tensor(name: str) -> Recipe:
-    """The checkpoint's tensor of that name."""
-    return Recipe("tensor", name=name)
-
-
-def transpose(of: Recipe) -> Recipe:
-    """The transpose of a matrix."""
-    return Recipe("transpose", of=(of,))
+_HEADS = ("logit_scale", "logit_bias")
 
 
-def concat(*of: Recipe) -> Recipe:
-    """Arrays joined along axis 0."""
-    return Recipe("concat", of=of)
+def adapt(towers: Towers, tensors: Mapping[str, TensorInfo], layout: str) -> Towers:
+    """The same towers with manifests in a checkpoint's own naming.
 
+    Handles the Hugging Face layout, open_clip's two namings of the text tower, and a
+    `logit_scale` of another rank; a `logit_bias` that the checkpoint lacks is left out.
 
-def reshape(of: Recipe, shape: tuple[int, ...]) -> Recipe:
-    """The same values in another shape."""
-    return Recipe("reshape", of=(of,), shape=shape)
-
-
-def evaluate(recipe: Recipe, tensors: Mapping[str, np.ndarray]) -> np.ndarray:
-    """Carry out one recipe: C-contiguous out; a plain tensor is returned itself.
+    Args:
+        towers: from `get_towers`; not changed.
+        tensors: names and shapes of the checkpoint's tensors.
+        layout: "open_clip" or "huggingface".
 
     Raises:
-        CheckpointError: a tensor is missing.
+        CheckpointError: another architecture than the towers': names the first tensors that
+            are missing, of another shape, or not of this architecture.
     """
-    if recipe.op == "tensor":
-        if recipe.name not in tensors:
-            raise CheckpointError(
-                f"tensor '{recipe.name}' is not in the checkpoint",
-                mend="give the architecture it was trained with: --model NAME",
-            )
-        return tensors[recipe.name]
-    parts = [evaluate(part, tensors) for part in recipe.of]
-    if recipe.op == "transpose":
-        return np.ascontiguousarray(parts[0].T)
-    if recipe.op == "concat":
-        return np.concatenate(parts, axis=0)
-    if recipe.op == "reshape":
-        return parts[0].reshape(recipe.shape)
-    raise ValueError(f"unknown recipe operation '{recipe.op}'")
+    own = recipes_for(towers.module_manifest.shapes, tensors, layout)
+    adapter = {
+        recipe.name: own[state]
+        for state, recipe in towers.module_manifest.recipes.items()
+        if state in own
+    }
+    absent = [state for state in _HEADS if state not in own]
 
+    def fitted(manifest: Manifest) -> Manifest:
+        kept = {name: r for name, r in manifest.recipes.items() if name not in absent}
+        shapes = {name: manifest.shapes[name] for name in kept}
+        return compose(Manifest(kept, shapes), adapter)
 
-def check_finite(name: str, array: np.ndarray) -> None:
-    """Refuse NaN and infinity.
-
-    Raises:
-        CheckpointError: names the tensor and how many values are not finite.
-    """
-    if not np.issubdtype(array.dtype, np.floating):
-        return
-    flat = array.reshape(-1)
-    # One pass through BLAS: any NaN or infinity survives a sum of squares. So does an overflow,
-    # therefore the slow count has the last word.
-    if np.isfinite(np.dot(flat, flat)):
-        return
-    bad = int(flat.size - np.count_nonzero(np.isfinite(flat)))
-    if bad:
-        raise CheckpointError(
-            f"tensor '{name}' holds {bad} values that are NaN or infinite (of {flat.size})",
-            mend="the training has diverged here; leave this checkpoint out",
-        )
+    return replace(
+        towers,
+        manifest=fitted(towers.manifest),
+        module_manifest=fitted(towers.module_manifest),
+    )
 
 
 def compose(manifest: Manifest, adapter: Mapping[str, Recipe]) -> Manifest:
@@ -90,7 +66,7 @@ def compose(manifest: Manifest, adapter: Mapping[str, Recipe]) -> Manifest:
 def manifest_to_json(manifest: Manifest) -> dict[str, Any]:
     """As plain JSON: `{packed name: [recipe, shape]}`."""
     return {
-        name: [_recipe_to_json(recipe), list(manifest.shapes[name])]
+        name: [recipe_to_json(recipe), list(manifest.shapes[name])]
         for name, recipe in manifest.recipes.items()
     }
 
@@ -98,22 +74,6 @@ def manifest_to_json(manifest: Manifest) -> dict[str, Any]:
 def manifest_from_json(value: Mapping[str, Any]) -> Manifest:
     """The inverse of `manifest_to_json`."""
     return Manifest(
-        {name: _recipe_from_json(recipe) for name, (recipe, _) in value.items()},
+        {name: recipe_from_json(recipe) for name, (recipe, _) in value.items()},
         {name: tuple(shape) for name, (_, shape) in value.items()},
     )
-
-
-def _recipe_to_json(recipe: Recipe) -> Any:
-    if recipe.op == "tensor":
-        return recipe.name
-    value: dict[str, Any] = {"op": recipe.op, "of": [_recipe_to_json(part) for part in recipe.of]}
-    if recipe.op == "reshape":
-        value["shape"] = list(recipe.shape)
-    return value
-
-
-def _recipe_from_json(value: Any) -> Recipe:
-    if isinstance(value, str):
-        return tensor(value)
-    of = tuple(_recipe_from_json(part) for part in value["of"])
-    return Recipe(value["op"], of=of, shape=tuple(value.get("shape", ())))

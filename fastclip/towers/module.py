@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import warnings
 from collections.abc import Mapping
 from typing import Any
 
@@ -112,13 +113,15 @@ class TowerModule(nn.Module):
             EngineError: a name is missing or unexpected.
         """
         names = self.state_names()
-        wrong = sorted(names.keys() ^ packed.keys())
+        # No tower takes the logit scale and bias, and not every checkpoint has them.
+        heads = {"logit_scale", "logit_bias"}
+        wrong = sorted((names.keys() ^ packed.keys()) - heads)
         if wrong:
             raise EngineError(
                 f"{len(wrong)} packed tensors are missing or unexpected: {', '.join(wrong[:5])}",
                 mend="pack with the module manifest of the same architecture",
             )
-        state = {name: _as_tensor(array) for name, array in packed.items()}
+        state = {name: _as_tensor(packed[name]) for name in names.keys() & packed.keys()}
         try:
             self.model.load_state_dict(state, strict=False, assign=True)
         except RuntimeError as error:
@@ -197,8 +200,7 @@ def _embedding(output: Tensor | tuple[Tensor, ...]) -> Tensor:
 
 
 def _as_tensor(array: np.ndarray) -> Tensor:
-    if not array.flags.writeable:
-        array = array.view()
+    with warnings.catch_warnings():
         # torch warns of read-only memory; nothing here writes to weights.
-        return torch.frombuffer(memoryview(array), dtype=torch.float32).view(array.shape)
-    return torch.from_numpy(array)
+        warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
+        return torch.from_numpy(np.ascontiguousarray(array).reshape(array.shape))

@@ -18,7 +18,7 @@ def run(export: TowerExport) -> None:
     if not export.pools_at_eot or not searches:
         return
     (search,) = searches
-    batch = graph.inputs[0].shape[0]
-    eot = ir.Value(name="eot", type=ir.TensorType(ir.DataType.INT64), shape=ir.Shape([batch]))
+    batch = search.outputs[0].shape
+    eot = ir.Value(name="eot", type=ir.TensorType(ir.DataType.INT64), shape=batch)
     graph.inputs.append(eot)
     search.outputs[0].replace_all_uses_with(eot)

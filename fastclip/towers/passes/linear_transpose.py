@@ -5,7 +5,7 @@ from __future__ import annotations
 import onnx_ir as ir
 
 from fastclip.towers.export import TowerExport
-from fastclip.towers.manifest import transpose
+from fastclip.towers.recipes import transpose
 
 
 def run(export: TowerExport) -> None:
@@ -16,7 +16,7 @@ def run(export: TowerExport) -> None:
     """
     graph = export.model.graph
     for name, weight in list(graph.initializers.items()):
-        uses = weight.uses()
+        uses = tuple(weight.uses())
         if name not in export.recipes or len(uses) != 1:
             continue
         node = uses[0].node
