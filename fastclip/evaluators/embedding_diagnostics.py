@@ -197,7 +197,7 @@ class ClassDiagnostics(_Diagnostics):
 
     def protocol(self) -> dict[str, Any]:
         """See `Evaluator.protocol`."""
-        return super().protocol() | {"prompts": self._prompts.identity, "sample": SAMPLE}
+        return super().protocol() | self._prompts.identity | {"sample": SAMPLE}
 
     def start(self, logit_scale: float | None) -> None:
         """See `Evaluator.start`."""

@@ -75,7 +75,7 @@ class ZeroShotAccuracy(Evaluator):
             "revision": self.revision,
             "labels": self.dataset.labels_digest,
             "pixels": asdict(self._pixels),
-            "prompts": self._prompts.identity,
+            **self._prompts.identity,
             "distortion": None,
         }
 

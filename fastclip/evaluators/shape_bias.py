@@ -127,7 +127,7 @@ class ShapeBias(Evaluator):
             "revision": self.revision,
             "labels": self.dataset.labels_digest,
             "pixels": asdict(self._pixels),
-            "prompts": self._prompts.identity,
+            **self._prompts.identity,
         }
 
     def start(self, logit_scale: float | None) -> None:

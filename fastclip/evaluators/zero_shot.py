@@ -44,10 +44,10 @@ class Prompts:
     def identity(self) -> dict[str, Any]:
         """What goes into a protocol id."""
         return {
-            "name": self.name,
+            "prompts_name": self.name,
+            "prompts": digest_of(self.texts),
             "classes": len(self.classes),
             "templates": len(self.templates),
-            "texts": digest_of(self.texts),
         }
 
     def class_weights(self, embeddings: Float32Array) -> Float64Array:

@@ -44,7 +44,7 @@ def krcc(x: npt.ArrayLike, y: npt.ArrayLike) -> Correlation:
     Raises:
         ValueError: `x` or `y` holds NaN; names which and where.
     """
-    return _correlate(_kendall, x, y)
+    return _correlate(stats.kendalltau, x, y)  # its default variant is b
 
 
 CORRELATIONS: dict[str, Callable[[npt.ArrayLike, npt.ArrayLike], Correlation]] = {
@@ -52,11 +52,6 @@ CORRELATIONS: dict[str, Callable[[npt.ArrayLike, npt.ArrayLike], Correlation]] =
     "plcc": plcc,
     "krcc": krcc,
 }
-
-
-def _kendall(x: npt.NDArray[np.float64], y: npt.NDArray[np.float64]) -> Any:
-    # The coefficient is the same; the exact p-value, which nobody reads, costs time.
-    return stats.kendalltau(x, y, variant="b", method="asymptotic")
 
 
 def _correlate(coefficient: Callable[..., Any], x: npt.ArrayLike, y: npt.ArrayLike) -> Correlation:

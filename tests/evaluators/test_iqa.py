@@ -1,0 +1,150 @@
+from dataclasses import replace
+
+import made_up
+import numpy as np
+import pytest
+from made_up import one, run
+from scipy import stats
+
+from fastclip.errors import CheckpointError
+from fastclip.evaluators.iqa import build
+from fastclip.evaluators.options import TaskOptions
+
+SCIPY = {"srcc": stats.spearmanr, "plcc": stats.pearsonr, "krcc": stats.kendalltau}
+
+
+@pytest.fixture
+def dataset():
+    return made_up.pairs()
+
+
+@pytest.fixture
+def embeddings(dataset):
+    return np.random.default_rng(1).normal(size=(len(dataset.pictures), 24)).astype(np.float32)
+
+
+def evaluator(dataset, **options):
+    (found,) = build([dataset, made_up.cues(4)], made_up.PIXELS, TaskOptions(**options))
+    return found
+
+
+def plain_cosine(dataset, embeddings):
+    a = embeddings[dataset.reference].astype(float)
+    b = embeddings[dataset.distorted].astype(float)
+    norms = np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1)
+    return 1 - (a * b).sum(axis=1) / norms
+
+
+@pytest.mark.parametrize("metric", SCIPY)
+def test_pooled_per_type_and_within_reference_against_scipy(metric, dataset, embeddings):
+    result = run(evaluator(dataset), embeddings)
+    distance, types = plain_cosine(dataset, embeddings), np.array(dataset.type)
+
+    def expected(pairs):
+        return -SCIPY[metric](distance[pairs], dataset.score[pairs]).statistic
+
+    pooled = one(result, metric, distance="cosine", subset="pooled")
+    assert pooled.value == pytest.approx(expected(slice(None)), abs=1e-9)
+    assert (pooled.n, pooled.n_units, pooled.distortion) == (60, 4, None)
+    for kind in ("type_00", "type_01", "type_02"):
+        score = one(result, metric, distance="cosine", distortion=kind)
+        assert score.value == pytest.approx(expected(types == kind), abs=1e-9)
+        assert (score.n, score.n_units) == (20, 4)
+    within = one(result, metric, distance="cosine", subset="within-reference")
+    each = [expected(dataset.reference == row) for row in np.unique(dataset.reference)]
+    assert within.value == pytest.approx(np.mean(each), abs=1e-9)
+    assert (within.n, within.n_units, within.flag) == (60, 4, "")
+
+
+@pytest.mark.parametrize("higher", [True, False])
+def test_positive_is_aligned_whatever_the_polarity(higher):
+    dataset = made_up.pairs(higher=higher)
+    badness = -dataset.score if higher else dataset.score
+    angle = 0.2 + 0.05 * (badness - badness.min())
+    pictures = np.zeros((len(dataset.pictures), 2))
+    pictures[dataset.distorted] = np.stack([np.cos(angle), np.sin(angle)], axis=1)
+    pictures[np.unique(dataset.reference)] = (1, 0)
+    result = run(evaluator(dataset), pictures)
+    for subset in ("pooled", "within-reference"):
+        for metric in ("srcc", "krcc"):
+            score = one(result, metric, distance="cosine", subset=subset)
+            assert score.value == pytest.approx(1, abs=1e-9)
+
+
+def test_distances_are_those_asked_for_and_all_are_items(dataset, embeddings):
+    result = run(evaluator(dataset, distances=("rmse",)), embeddings)
+    assert {score.distance for score in result.scores} == {"rmse"}
+    a, b = embeddings[dataset.reference], embeddings[dataset.distorted]
+    plain = np.sqrt(np.mean((a.astype(float) - b) ** 2, axis=1))
+    np.testing.assert_allclose(result.items["rmse"], plain, rtol=1e-12)
+    full = run(evaluator(dataset), embeddings)
+    assert list(full.items) == [
+        *("reference", "distorted", "type", "level", "score"),
+        *("cosine", "rmse", "rmse_dimnorm"),
+    ]
+    assert {len(column) for column in full.items.values()} == {60}
+    assert (full.items["reference"][0], full.items["distorted"][0]) == ("i0", "i0_0_0")
+
+
+def test_chunking_changes_nothing(dataset, embeddings):
+    whole = run(evaluator(dataset), embeddings)
+    made_up.assert_same(run(evaluator(dataset), embeddings, chunks=[1, 7, 30]), whole)
+
+
+def test_an_evaluator_forgets_the_last_checkpoint(dataset, embeddings):
+    used = evaluator(dataset)
+    run(used, embeddings[:, ::-1] ** 3)
+    made_up.assert_same(run(used, embeddings), run(evaluator(dataset), embeddings))
+
+
+def test_collapsed_embeddings_are_undefined(dataset):
+    result = run(evaluator(dataset), np.ones((len(dataset.pictures), 8)))
+    assert {score.value for score in result.scores} == {None}
+    assert one(result, "srcc", distance="rmse", subset="pooled").flag == "constant"
+    within = one(result, "srcc", distance="rmse", subset="within-reference")
+    assert (within.n, within.n_units, within.flag) == (0, 0, "constant in 4 references")
+
+
+def test_one_collapsed_reference_is_left_out_of_the_mean(dataset, embeddings):
+    own = dataset.reference == dataset.reference[0]
+    embeddings[dataset.distorted[own]] = embeddings[dataset.reference[0]]
+    result = run(evaluator(dataset), embeddings)
+    score = one(result, "srcc", distance="rmse", subset="within-reference")
+    assert (score.n, score.n_units, score.flag) == (45, 3, "constant in 1 references")
+
+
+def test_a_zero_embedding_makes_its_cosine_correlations_undefined(dataset, embeddings):
+    embeddings[dataset.distorted[0]] = 0
+    result = run(evaluator(dataset), embeddings)
+    pooled = one(result, "plcc", distance="cosine", subset="pooled")
+    assert (pooled.value, pooled.flag) == (None, "zero_norm_embedding")
+    assert one(result, "plcc", distance="cosine", distortion="type_01").value is not None
+    assert one(result, "plcc", distance="rmse", subset="pooled").value is not None
+
+
+def test_nan_fails_the_checkpoint_and_names_the_picture(dataset, embeddings):
+    embeddings[17, 3] = np.nan
+    with pytest.raises(CheckpointError, match=dataset.pictures.name(17)):
+        run(evaluator(dataset), embeddings, chunks=[10])
+
+
+def test_a_table_without_types_has_no_per_type_rows(dataset, embeddings):
+    bare = replace(dataset, type=("",) * 60, level=np.full(60, -1))
+    result = run(evaluator(bare), embeddings)
+    assert {score.subset for score in result.scores} == {"pooled", "within-reference"}
+
+
+@pytest.mark.parametrize(
+    ("view", "mode"), [("auto", "longest"), ("crop", "shortest"), ("squash", "squash")]
+)
+def test_iqa_view_overrides_the_resize_mode(dataset, view, mode):
+    pixels = replace(made_up.PIXELS, resize_mode="longest")
+    (found,) = build([dataset], pixels, TaskOptions(iqa_view=view))
+    (request,) = found.views().values()
+    assert request.pixels.resize_mode == mode
+    assert found.protocol()["pixels"]["resize_mode"] == mode
+
+
+def test_equal_requests_are_equal(dataset):
+    (one_request,), (other,) = (evaluator(dataset).views().values() for _ in range(2))
+    assert one_request == other and hash(one_request) == hash(other)

@@ -1,0 +1,185 @@
+from dataclasses import dataclass, replace
+
+import made_up
+import numpy as np
+import pytest
+from made_up import one, run
+
+from fastclip.distortions.base import Distortion
+from fastclip.errors import CheckpointError
+from fastclip.evaluators import options as options_module
+from fastclip.evaluators.options import TaskOptions
+from fastclip.evaluators.robustness import build
+
+K = 10
+LABELS = np.arange(1200) % K
+
+
+@dataclass(frozen=True)
+class Level(Distortion):
+    """Stands for a noise: evaluators only pass it on."""
+
+    @property
+    def kind(self):
+        return "gaussian_noise"
+
+    def apply(self, pixels, keys, threads=0):
+        raise NotImplementedError
+
+
+@pytest.fixture(autouse=True)
+def no_native_kernels(monkeypatch):
+    class Table:
+        def get(self, kind):
+            assert kind == "gaussian_noise"
+            return Level
+
+    monkeypatch.setattr(options_module, "DISTORTIONS", Table())
+
+
+@pytest.fixture
+def dataset():
+    return made_up.labelled(LABELS, K)
+
+
+def evaluators(dataset, **options):
+    return build([made_up.cues(4), dataset], made_up.PIXELS, TaskOptions(**options))
+
+
+def embeddings(right: int, seed=0):
+    """(pictures, texts) of which exactly the first `right` pictures are decided right."""
+    axes = np.eye(K)
+    decisions = np.where(np.arange(len(LABELS)) < right, LABELS, (LABELS + 1) % K)
+    noise = np.random.default_rng(seed).uniform(0, 0.1, (len(LABELS), K))
+    return axes[decisions] + noise, axes.repeat(3, axis=0)
+
+
+def test_clean_accuracy(dataset):
+    clean = evaluators(dataset)[0]
+    pictures, texts = embeddings(900)
+    result = run(clean, pictures, texts)
+    acc1, acc5 = one(result, "acc1"), one(result, "acc5")
+    assert acc1.value == 900 / 1200
+    order = np.argsort(-pictures / np.linalg.norm(pictures, axis=1, keepdims=True), axis=1)
+    hits = (order[:, :5] == LABELS[:, None]).any(axis=1)
+    assert 900 < hits.sum() < 1200
+    assert acc5.value == hits.mean()
+    np.testing.assert_array_equal(result.items["top5"], hits)
+    np.testing.assert_array_equal(result.items["decision"], order[:, 0])
+    np.testing.assert_array_equal(result.items["label"], LABELS)
+    assert (acc1.distortion, acc1.level, acc1.noise_at, acc1.noise_seed) == (
+        "none",
+        None,
+        None,
+        None,
+    )
+    assert (acc1.prompts, acc1.n) == ("three/openai", 1200)
+    assert {score.metric for score in result.scores} == {"acc1", "acc5", "tied_decisions"}
+
+
+def test_drops_are_of_the_clean_evaluators_scores(dataset):
+    clean, noisy = evaluators(dataset)
+    assert clean.after() is None and noisy.after() is clean
+    before = run(clean, *embeddings(900)).scores
+    result = run(noisy, *embeddings(300, seed=1), earlier=before)
+    assert one(result, "acc1").value == 0.25
+    assert one(result, "drop_abs").value == pytest.approx(0.5)
+    assert one(result, "drop_rel").value == pytest.approx(0.5 / 0.75)
+    assert one(result, "drop_rel_chance").value == pytest.approx(0.5 / (0.75 - 0.1))
+    for score in result.scores:
+        factors = (score.distortion, score.level, score.noise_at, score.noise_seed, score.flag)
+        assert factors == ("gaussian_noise", 0.1, "native", 0, "")
+
+
+@pytest.mark.parametrize(("right", "defined"), [(0, False), (120, False), (121, True)])
+def test_relative_drops_are_undefined_where_clean_is_at_chance(dataset, right, defined):
+    clean, noisy = evaluators(dataset)
+    before = run(clean, *embeddings(right)).scores
+    result = run(noisy, *embeddings(60), earlier=before)
+    assert one(result, "drop_abs").value == pytest.approx((right - 60) / 1200)
+    for metric in ("drop_rel", "drop_rel_chance"):
+        score = one(result, metric)
+        assert (score.value is not None) is defined
+        assert score.flag == ("" if defined else "clean_at_chance")
+
+
+def test_one_evaluator_per_level_and_seed(dataset):
+    found = evaluators(
+        dataset,
+        sigmas=(("gaussian_noise", 0.05), ("gaussian_noise", 0.2)),
+        noise_seed=7,
+        noise_seeds=2,
+        noise_at="input",
+    )
+    requests = [request for e in found for request in e.views().values()]
+    assert [(r.distortion, r.noise_at) for r in requests] == [
+        (None, ""),
+        *((Level(level, seed), "input") for level in (0.05, 0.2) for seed in (7, 8)),
+    ]
+    protocols = [str(e.protocol()) for e in found]
+    assert len(set(protocols)) == 5
+
+
+def test_noise_is_added_where_the_set_says(dataset):
+    for place in ("native", "input"):
+        _, noisy = evaluators(replace(dataset, noise_at=place))
+        assert noisy.views()["pictures"].noise_at == place
+
+
+def test_class_names_are_a_choice(dataset):
+    by_variant = {
+        variant: evaluators(dataset, class_names=variant)[0].prompts()
+        for variant in ("auto", "openai", "dataset")
+    }
+    assert by_variant["auto"] == by_variant["openai"]
+    assert by_variant["openai"][3] == "a photo of the 1."
+    assert by_variant["dataset"][3] == "a photo of the_1."
+
+
+def test_all_conditions_share_prompts_and_the_protocol_knows_them(dataset):
+    clean, noisy = evaluators(dataset)
+    other = evaluators(dataset, class_names="dataset")[0]
+    assert clean.prompts() is noisy.prompts()
+    assert clean.protocol()["prompts"] == noisy.protocol()["prompts"]
+    assert clean.protocol()["prompts"] != other.protocol()["prompts"]
+
+
+@pytest.mark.parametrize("chunks", [[1] * 9, [511, 2], [64] * 18, [700]])
+def test_chunking_changes_nothing(dataset, chunks):
+    clean = evaluators(dataset)[0]
+    rng = np.random.default_rng(5)
+    pictures, texts = rng.normal(size=(1200, 33)), rng.normal(size=(30, 33))
+    whole = run(clean, pictures, texts)
+    made_up.assert_same(run(clean, pictures, texts, chunks=chunks), whole)
+
+
+def test_with_five_classes_top5_says_nothing():
+    labels = np.arange(20) % 5
+    clean = evaluators(made_up.labelled(labels, 5))[0]
+    rng = np.random.default_rng(0)
+    score = one(run(clean, rng.normal(size=(20, 4)), rng.normal(size=(15, 4))), "acc5")
+    assert (score.value, score.flag) == (1.0, "trivial")
+
+
+def test_nan_fails_the_checkpoint_and_names_the_picture(dataset):
+    pictures, texts = embeddings(900)
+    pictures[700, 0] = np.inf
+    with pytest.raises(CheckpointError, match="00700"):
+        run(evaluators(dataset)[0], pictures, texts, chunks=[600])
+
+
+def test_embeddings_are_not_kept():
+    """50,000 pictures cost bytes per picture, not an embedding each."""
+    import tracemalloc
+
+    rows, width = 50_000, 256
+    clean = evaluators(made_up.labelled(np.zeros(rows, int), K))[0]
+    clean.start(1.0)
+    clean.texts(np.random.default_rng(0).normal(size=(30, width)).astype(np.float32))
+    chunk = np.random.default_rng(1).normal(size=(500, width)).astype(np.float32)
+    tracemalloc.start()
+    for low in range(0, rows, 500):
+        clean.update("pictures", slice(low, low + 500), chunk)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < rows * width * 4 / 5
