@@ -1,0 +1,371 @@
+"""Views: the pictures of a set as a model sees them, made once and kept.
+
+A view is decoded, resized, cropped and distorted once, written to the cache as uint8, and read
+from there by every later sweep. Whether it is resident, mapped or generated per batch never
+changes a byte.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import weakref
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from fastclip.errors import DataError, RefusalError
+from fastclip.files import digest_of
+from fastclip.stimuli.base import (
+    PIXEL_DEFINITION,
+    Int64Array,
+    PictureSource,
+    Pixels,
+    PixelSpec,
+    UInt8Array,
+    View,
+)
+from fastclip.stimuli.budget import Budget
+from fastclip.stimuli.cache import cache_folder
+from fastclip.stimuli.decode import stored_mode
+from fastclip.stimuli.manifest import (
+    SOUND,
+    SOUND_NOT_RGB,
+    UNKNOWN,
+    Manifest,
+    in_order,
+    read_manifest,
+)
+from fastclip.stimuli.pixels import preprocess
+from fastclip.stimuli.view_file import (
+    SUFFIX,
+    Header,
+    read_header,
+    read_index,
+    read_pixels,
+    write_view,
+)
+
+if TYPE_CHECKING:
+    from fastclip.evaluators.base import ViewRequest
+
+
+@dataclass(frozen=True)
+class PlannedView:
+    """What `open` will do for a request.
+
+    Attributes:
+        key: the view's key.
+        title: set, input size, distortion.
+        rows: pictures of the set.
+        bytes: at most so many, when no two pictures are alike.
+        mode: "resident", "mapped" or "generated".
+        cached: whether its file is there, so that nothing will be decoded.
+    """
+
+    key: str
+    title: str
+    rows: int
+    bytes: int
+    mode: str
+    cached: bool
+
+
+@dataclass(frozen=True)
+class PictureCheck:
+    """What decoding every picture of a set found.
+
+    Attributes:
+        bad: row -> why it cannot be decoded.
+        not_rgb: rows stored in another mode than RGB: fastclip converts them before resizing,
+            open_clip after.
+    """
+
+    bad: dict[int, str]
+    not_rgb: tuple[int, ...]
+
+
+class Counters:
+    """Work done so far: files hashed, pictures decoded. A second sweep leaves both at 0."""
+
+    def __init__(self) -> None:
+        self.hashed = 0
+        self.decoded = 0
+        self._lock = threading.Lock()
+
+    def add(self, *, hashed: int = 0, decoded: int = 0) -> None:
+        """Count, from any thread."""
+        with self._lock:
+            self.hashed += hashed
+            self.decoded += decoded
+
+
+class ViewStore:
+    """Makes views, keeps them in the cache, and opens them.
+
+    Args:
+        cache_dir: the cache folder; None for `FASTCLIP_CACHE`, else `~/.cache/fastclip`.
+        memory: "auto", a size such as "4GiB", or "resident", "mapped", "generated".
+        threads: for reading, decoding and resizing; 0 for all cores.
+
+    Raises:
+        UsageError: `memory` is none of these.
+    """
+
+    def __init__(
+        self, cache_dir: Path | None = None, memory: str = "auto", threads: int = 0
+    ) -> None:
+        self.cache_dir = cache_folder(cache_dir)
+        self.threads = threads or os.cpu_count() or 1
+        self.counters = Counters()
+        self.budget = Budget(memory, self.cache_dir)
+        self._manifests: weakref.WeakKeyDictionary[PictureSource, Manifest] = (
+            weakref.WeakKeyDictionary()
+        )
+        self._open: weakref.WeakValueDictionary[str, View] = weakref.WeakValueDictionary()
+
+    def manifest(self, pictures: PictureSource) -> Manifest:
+        """The set's manifest; files that changed are read and hashed, nothing is decoded.
+
+        Raises:
+            DataError: a file cannot be read.
+        """
+        if pictures not in self._manifests:
+            with _writing(self.cache_dir):
+                manifest = read_manifest(pictures, self.cache_dir, self.threads)
+            self.counters.add(hashed=manifest.hashed)
+            self._manifests[pictures] = manifest
+        return self._manifests[pictures]
+
+    def pictures_digest(self, pictures: PictureSource) -> str:
+        """Hex digest of a set's names and encoded bytes, in order."""
+        return self.manifest(pictures).digest
+
+    def check_pictures(
+        self, sources: Sequence[PictureSource], *, skip_bad: bool = False
+    ) -> list[PictureCheck]:
+        """Decode every picture that was never decoded before; once per file, then remembered.
+
+        Args:
+            sources: the sets.
+            skip_bad: report bad pictures instead of raising; the caller leaves those rows out
+                of its data set before it asks for views.
+
+        Returns:
+            One entry per source.
+
+        Raises:
+            DataError: pictures are truncated or corrupt; names all of them.
+        """
+        checks = [self._check(source) for source in sources]
+        reasons = [reason for check in checks for reason in check.bad.values()]
+        if reasons and not skip_bad:
+            count = "1 picture" if len(reasons) == 1 else f"{len(reasons)} pictures"
+            raise DataError(
+                f"{count} cannot be decoded:\n" + "\n".join(f"  {r}" for r in reasons),
+                mend="fetch them again, or leave them out with --skip-bad-pictures",
+            )
+        return checks
+
+    def plan(self, requests: Sequence[ViewRequest]) -> list[PlannedView]:
+        """What `open` would do for these requests in this order; decodes nothing.
+
+        Raises:
+            DataError: a file cannot be read.
+        """
+        planned: dict[str, PlannedView] = {}
+        memory = disk = 0
+        for request in requests:
+            key = self.key(request)
+            if key in planned:
+                continue
+            size, header = _most_bytes(request), read_header(self._path(key))
+            on_disk = header is not None and header.stored
+            mode = self.budget.mode(size, on_disk, memory, disk)
+            memory += size if mode == "resident" else 0
+            disk += 0 if on_disk or mode == "generated" else size
+            cached = header is not None and (on_disk or mode == "generated")
+            rows = len(request.dataset.pictures)
+            planned[key] = PlannedView(key, _title(request), rows, size, mode, cached)
+        return list(planned.values())
+
+    def key(self, request: ViewRequest) -> str:
+        """Digest of everything the view's bytes depend on."""
+        return digest_of(
+            {
+                "set": self.pictures_digest(request.dataset.pictures),
+                "pixels": asdict(request.pixels),
+                "definition": PIXEL_DEFINITION,
+                "distortion": request.distortion and request.distortion.identity(),
+                "noise_at": request.noise_at if request.distortion else "",
+            }
+        )
+
+    def open(self, request: ViewRequest) -> View:
+        """The view: from the cache, or made and put there. Open views are shared.
+
+        Raises:
+            DataError: a picture cannot be decoded or is too narrow to be resized.
+            RefusalError: the cache cannot be written (disk full); nothing half is left there.
+        """
+        key = self.key(request)
+        view = self._open.get(key)
+        if view is None:
+            view = self._open_file(request, key)
+            self._open[key] = view
+        return view
+
+    def _open_file(self, request: ViewRequest, key: str) -> View:
+        path = self._path(key)
+        header = read_header(path)
+        on_disk = header is not None and header.stored
+        mode = self.budget.mode(_most_bytes(request), on_disk)
+        maker = _Maker(self, request)
+        if header is None or not (header.stored or mode == "generated"):
+            header = self._make(maker, path, key, stored=mode != "generated")
+        index = read_index(path, header)
+        if mode == "generated":
+            maker.prepare()
+            pixels: Pixels = GeneratedPixels(maker, index, header.shape, self.threads)
+        else:
+            array = read_pixels(path, header, mapped=mode == "mapped")
+            if mode == "resident":
+                self.budget.resident += array.nbytes
+                weakref.finalize(array, self._release, array.nbytes)
+            pixels = array
+        return View(key, pixels, index, mode)
+
+    def _release(self, size: int) -> None:
+        self.budget.resident -= size
+
+    def _make(self, maker: _Maker, path: Path, key: str, *, stored: bool) -> Header:
+        maker.prepare()
+        rows, same_as = maker.manifest.distinct
+        pictures = in_order(maker.picture, rows.tolist(), self.threads)
+        spec = maker.request.pixels
+        size = (spec.height, spec.width)
+        with _writing(self.cache_dir):
+            write_view(path, key, _title(maker.request), pictures, same_as, size, stored=stored)
+        header = read_header(path)
+        assert header is not None  # it was written a moment ago
+        return header
+
+    def _check(self, source: PictureSource) -> PictureCheck:
+        manifest = self.manifest(source)
+        checked = list(manifest.checked)
+        bad: dict[int, str] = {}
+
+        def decode(row: int) -> str:
+            encoded = source.encoded(row)
+            self.counters.add(decoded=1)
+            try:
+                source.decode(row, encoded)
+            except DataError as error:
+                bad[row] = f"{source.name(row)}: {error.what}"
+                return UNKNOWN
+            return SOUND if stored_mode(encoded) in (None, "RGB") else SOUND_NOT_RGB
+
+        unknown = [row for row, letter in enumerate(checked) if letter == UNKNOWN]
+        for row, letter in zip(unknown, in_order(decode, unknown, self.threads), strict=True):
+            checked[row] = letter
+        if unknown:
+            with _writing(self.cache_dir):
+                manifest.mark(checked)
+        not_rgb = tuple(row for row, letter in enumerate(checked) if letter == SOUND_NOT_RGB)
+        return PictureCheck(dict(sorted(bad.items())), not_rgb)
+
+    def _path(self, key: str) -> Path:
+        return self.cache_dir / "views" / f"{key}{SUFFIX}"
+
+
+class _Maker:
+    """Makes single pictures of a view.
+
+    Noise after resizing starts from the clean view, so that several levels decode once.
+    """
+
+    def __init__(self, store: ViewStore, request: ViewRequest) -> None:
+        self.store = store
+        self.request = request
+        self.source = request.dataset.pictures
+        self.manifest = store.manifest(self.source)
+        self.clean: View | None = None
+
+    def prepare(self) -> None:
+        """Open what `picture` needs; before any thread calls it."""
+        if self.request.distortion is not None and self.request.noise_at == "input":
+            self.clean = self.store.open(replace(self.request, distortion=None, noise_at=""))
+
+    def picture(self, row: int) -> UInt8Array:
+        """uint8 `[H, W, 3]` of one row of the set."""
+        if self.clean is not None:
+            place = int(self.clean.index[row])
+            return self._distort(self.clean.pixels[place : place + 1], row)
+        picture = self.source.decode(row, self.source.encoded(row))
+        self.store.counters.add(decoded=1)
+        if self.request.distortion is not None:
+            picture = self._distort(picture[None], row)
+        try:
+            resized: UInt8Array = preprocess([picture], self.request.pixels, threads=1)[0]
+        except DataError as error:
+            raise DataError(error.what, where=self.source.name(row), mend=error.mend) from error
+        return resized
+
+    def _distort(self, pictures: UInt8Array, row: int) -> UInt8Array:
+        assert self.request.distortion is not None
+        keys = self.manifest.keys[row : row + 1]
+        noisy: UInt8Array = self.request.distortion.apply(pictures, keys, threads=1)[0]
+        return noisy
+
+
+class GeneratedPixels:
+    """Pictures made anew each time they are asked for; nothing is kept.
+
+    `pixels[lo:hi]` is uint8 `[hi - lo, H, W, 3]`, the same bytes as a stored view's.
+    """
+
+    def __init__(
+        self, maker: _Maker, index: Int64Array, shape: tuple[int, ...], threads: int
+    ) -> None:
+        self.shape = shape
+        self._maker = maker
+        self._threads = threads
+        self._rows = np.unique(index, return_index=True)[1]  # distinct picture -> its first row
+
+    def __getitem__(self, rows: slice) -> UInt8Array:
+        wanted = self._rows[rows].tolist()
+        out = np.empty((len(wanted), *self.shape[1:]), np.uint8)
+        for place, picture in enumerate(in_order(self._maker.picture, wanted, self._threads)):
+            out[place] = picture
+        return out
+
+
+def _most_bytes(request: ViewRequest) -> int:
+    return len(request.dataset.pictures) * request.pixels.height * request.pixels.width * 3
+
+
+def _title(request: ViewRequest) -> str:
+    spec: PixelSpec = request.pixels
+    text = f"{request.dataset.label} {spec.width}x{spec.height} {spec.resize_mode}"
+    if request.distortion is None:
+        return text
+    noise = request.distortion
+    return f"{text}, {noise.kind} {noise.level:g} seed {noise.seed} at {request.noise_at} size"
+
+
+@contextmanager
+def _writing(folder: Path) -> Iterator[None]:
+    """Turn a failed write into a refusal that names the cache."""
+    try:
+        yield
+    except OSError as error:
+        raise RefusalError(
+            f"cannot write the picture cache: {error.strerror or error}",
+            where=folder,
+            mend="free some space, name another folder with --cache-dir, or keep no pictures "
+            "with --memory generated",
+        ) from error
