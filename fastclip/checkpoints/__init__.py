@@ -12,9 +12,9 @@ from fastclip.registry import Registry
 FORMATS: Registry[type[Reader]] = Registry(
     "checkpoint format",
     {
-        "huggingface": "fastclip.checkpoints.huggingface:HuggingFaceReader",
         "torch": "fastclip.checkpoints.torch_zip:TorchReader",
         "safetensors": "fastclip.checkpoints.safetensors_file:SafetensorsReader",
+        "huggingface": "fastclip.checkpoints.huggingface:HuggingFaceReader",
     },
 )
 
@@ -59,3 +59,12 @@ def open_checkpoint(checkpoint: Checkpoint, trust_pickle: bool = False) -> Check
     """
     reader = FORMATS.get(checkpoint.format)
     return reader.open(checkpoint.path, weights=checkpoint.weights, trust_pickle=trust_pickle)
+
+
+def stamp(checkpoint: Checkpoint) -> str:
+    """The checkpoint's stamp as it is now; reads no weights.
+
+    Raises:
+        CheckpointError: it is being written again, was cut short, or is gone.
+    """
+    return FORMATS.get(checkpoint.format).stamp(checkpoint.path)

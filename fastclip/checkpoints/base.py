@@ -27,7 +27,6 @@ class Checkpoint:
             and a digest of the zip directory (which holds every entry's CRC-32) or of the
             safetensors header.
         anchor: the open_clip tag (`openclip:ViT-B-16/openai`) when it was given as one.
-        samples_per_epoch: what `--samples-per-epoch` said; used where the files are silent.
     """
 
     path: Path
@@ -39,7 +38,6 @@ class Checkpoint:
     epoch: int | None = None
     samples_seen: int | None = None
     anchor: str | None = None
-    samples_per_epoch: int | None = None
 
     @property
     def name(self) -> str:

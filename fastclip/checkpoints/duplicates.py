@@ -30,7 +30,11 @@ def drop_duplicates(
     kept: list[Checkpoint] = []
     skipped: list[tuple[Path, str]] = []
     for checkpoint in checkpoints:
-        stat = checkpoint.path.stat()
+        try:
+            stat = checkpoint.path.stat()
+        except OSError as error:  # a training run deletes its old checkpoints
+            skipped.append((checkpoint.path, f"gone meanwhile: {error.strerror}"))
+            continue
         first = inodes.setdefault((stat.st_dev, stat.st_ino, checkpoint.weights), checkpoint)
         if first is checkpoint:
             kept.append(checkpoint)

@@ -7,10 +7,11 @@ import os
 import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from fastclip.checkpoints import describe
+from fastclip.checkpoints import describe, open_checkpoint, stamp
 from fastclip.checkpoints.anchors import PREFIX, resolve_anchor
 from fastclip.checkpoints.base import Checkpoint, Metadata
 from fastclip.checkpoints.duplicates import drop_duplicates
@@ -34,6 +35,10 @@ _SHARDED = (
 )
 
 _WRITING = "a temporary name: still being written"
+
+_AT_ONCE, _PART = 8, 64  # threads, and files each takes at a time
+
+__all__ = ["Found", "find", "open_checkpoint", "stamp"]
 
 Skipped = list[tuple[Path, str]]
 
@@ -82,6 +87,7 @@ def find(
     """
     skipped: Skipped = []
     found: list[Checkpoint] = []
+    paths: list[Path] = []
     seen: set[str] = set()
     for pattern in _with_lists(patterns):
         if pattern.startswith(PREFIX):
@@ -91,14 +97,16 @@ def find(
             key = os.path.abspath(path)  # noqa: PTH100 (links keep their own name)
             if key not in seen:
                 seen.add(key)
-                found.extend(_describe(path, skipped))
+                paths.append(path)
+    found += _describe_all(paths, skipped)
     found = _steady(found, skipped)
-    found = [
-        _placed(replace(checkpoint, weights=weights, samples_per_epoch=samples_per_epoch))
-        for checkpoint in _named(found, run)
-    ]
+    found = [replace(c, run=name, weights=weights) for c, name in _with_runs(found, run)]
     found, equal = drop_duplicates(sorted(found, key=_order))
     kept, unknown = select(found, every=every, steps=steps, epochs=epochs)
+    kept = [
+        replace(c, samples_seen=training_place(c, Metadata(), samples_per_epoch).samples_seen)
+        for c in kept
+    ]
     skipped += equal + unknown
     for path, reason in skipped:
         log(f"skipped {path}: {reason}")
@@ -175,16 +183,26 @@ def _walk(folder: Path, skipped: Skipped, visited: set[tuple[int, int]]) -> Iter
         yield from _walk(below, skipped, visited)
 
 
-def _describe(path: Path, skipped: Skipped) -> Iterator[Checkpoint]:
+def _describe_all(paths: Sequence[Path], skipped: Skipped) -> list[Checkpoint]:
+    """Stamp every file; on a network file system most of that is waiting, so several at once."""
+    parts = [paths[i : i + _PART] for i in range(0, len(paths), _PART)]
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        described = pool.map(lambda part: [_describe(path) for path in part], parts)
+        results = [result for part in described for result in part]
+    skipped += [result for result in results if isinstance(result, tuple)]
+    return [result for result in results if isinstance(result, Checkpoint)]
+
+
+def _describe(path: Path) -> Checkpoint | tuple[Path, str] | None:
+    """The checkpoint; or path and reason; or None for what no one takes for a checkpoint."""
     if _NO_WEIGHTS.fullmatch(path.name):
-        return
+        return None
     if _TEMPORARY.fullmatch(path.name):
-        skipped.append((path, _WRITING))
-        return
+        return path, _WRITING
     try:
-        yield describe(path)
+        return describe(path)
     except CheckpointError as error:
-        skipped.append((path, error.what))
+        return path, error.what
 
 
 def _steady(found: list[Checkpoint], skipped: Skipped) -> list[Checkpoint]:
@@ -197,29 +215,29 @@ def _steady(found: list[Checkpoint], skipped: Skipped) -> list[Checkpoint]:
     time.sleep(_MOMENT)
     kept = []
     for checkpoint in found:
-        if checkpoint.path in recent:
-            again = list(_describe(checkpoint.path, skipped))
-            if not again:
-                continue
-            if again[0].stamp != checkpoint.stamp:
-                skipped.append((checkpoint.path, "its size is changing: still being written"))
-                continue
-        kept.append(checkpoint)
+        if checkpoint.path in recent and _moves(checkpoint):
+            skipped.append((checkpoint.path, "it is changing: still being written"))
+        else:
+            kept.append(checkpoint)
     return kept
 
 
-def _named(found: list[Checkpoint], run: str | None) -> list[Checkpoint]:
-    """Give each its run's name, so that no two runs share one."""
-    folders = {c.path: run_folder(c.path) for c in found if c.anchor is None}
-    names = run_names(set(folders.values()))
+def _moves(checkpoint: Checkpoint) -> bool:
+    try:
+        return stamp(checkpoint) != checkpoint.stamp
+    except CheckpointError:
+        return True
+
+
+def _with_runs(found: list[Checkpoint], run: str | None) -> list[tuple[Checkpoint, str]]:
+    """Each with its run's name, such that no two runs share one."""
+    folders = [run_folder(c.path) for c in found]
+    of_runs = {f for c, f in zip(found, folders, strict=True) if c.anchor is None}
+    names = run_names(of_runs)
     return [
-        c if c.anchor is not None else replace(c, run=run or names[folders[c.path]]) for c in found
+        (c, c.run if c.anchor is not None else run or names[f])
+        for c, f in zip(found, folders, strict=True)
     ]
-
-
-def _placed(checkpoint: Checkpoint) -> Checkpoint:
-    place = training_place(checkpoint, Metadata())
-    return replace(checkpoint, samples_seen=place.samples_seen)
 
 
 def _order(checkpoint: Checkpoint) -> tuple[object, ...]:

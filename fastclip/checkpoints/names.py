@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable
+from functools import lru_cache
 from pathlib import Path
 
 _NUMBER = re.compile(r"(\d+)")
@@ -43,8 +44,14 @@ def place_in_name(path: Path) -> tuple[int | None, int | None]:
 
 def run_folder(path: Path) -> Path:
     """The run's folder: the checkpoint's own, or the one above open_clip's `checkpoints`."""
-    folder = Path(os.path.abspath(path)).parent  # noqa: PTH100 (links keep their own name)
-    return folder.parent if folder.name == "checkpoints" else folder
+    # Not resolved: a link keeps the name of the folder it stands in.
+    return _run_folder(os.path.dirname(os.path.abspath(path)))  # noqa: PTH100, PTH120
+
+
+@lru_cache(maxsize=4096)
+def _run_folder(folder: str) -> Path:
+    path = Path(folder)
+    return path.parent if path.name == "checkpoints" else path
 
 
 def run_names(folders: Iterable[Path]) -> dict[Path, str]:

@@ -30,13 +30,20 @@ class Said(NamedTuple):
     source: str
 
 
-def training_place(checkpoint: Checkpoint, metadata: Metadata) -> Place:
-    """Step, epoch and samples seen of a checkpoint; see `explain` for which source wins."""
-    said = explain(checkpoint, metadata)
+def training_place(
+    checkpoint: Checkpoint, metadata: Metadata, samples_per_epoch: int | None = None
+) -> Place:
+    """Step, epoch and samples seen of a checkpoint; see `explain` for which source wins.
+
+    Before the file is open, `Metadata()` gives what its name and its run's files say.
+    """
+    said = explain(checkpoint, metadata, samples_per_epoch)
     return Place(*(said[field].value for field in Place._fields))
 
 
-def explain(checkpoint: Checkpoint, metadata: Metadata) -> dict[str, Said]:
+def explain(
+    checkpoint: Checkpoint, metadata: Metadata, samples_per_epoch: int | None = None
+) -> dict[str, Said]:
     """`{"step" | "epoch" | "samples_seen": (value, source)}`.
 
     Step and epoch: the file's own metadata wins over its name. Samples seen, first found:
@@ -48,14 +55,14 @@ def explain(checkpoint: Checkpoint, metadata: Metadata) -> dict[str, Said]:
        have none: their `num_samples` counts the validation set);
     4. epoch x `train_num_samples` of `params.txt`: the nominal count, which open_clip rounds to
        whole batches; not for csv data, where open_clip ignores that option;
-    5. epoch x `--samples-per-epoch`.
+    5. epoch x `samples_per_epoch` (`--samples-per-epoch`).
     """
     step = _file_or_name("step", metadata.step, checkpoint.step)
     epoch = _file_or_name("epoch", metadata.epoch, checkpoint.epoch)
     return {
         "step": step,
         "epoch": epoch,
-        "samples_seen": _samples(checkpoint, metadata, step.value, epoch.value),
+        "samples_seen": _samples(checkpoint, metadata, step.value, epoch.value, samples_per_epoch),
     }
 
 
@@ -68,7 +75,11 @@ def _file_or_name(word: str, in_file: int | None, in_name: int | None) -> Said:
 
 
 def _samples(
-    checkpoint: Checkpoint, metadata: Metadata, step: int | None, epoch: int | None
+    checkpoint: Checkpoint,
+    metadata: Metadata,
+    step: int | None,
+    epoch: int | None,
+    samples_per_epoch: int | None,
 ) -> Said:
     if metadata.samples_seen is not None:
         return Said(metadata.samples_seen, "the file")
@@ -83,13 +94,9 @@ def _samples(
         of_epoch = _number(params, "train_num_samples")
         if of_epoch is not None and not _csv(params):
             return Said(epoch * of_epoch, f"epoch x train_num_samples {of_epoch}, by params.txt")
-        if checkpoint.samples_per_epoch is not None:
-            return Said(
-                epoch * checkpoint.samples_per_epoch,
-                f"epoch x --samples-per-epoch {checkpoint.samples_per_epoch}",
-            )
-    if checkpoint.samples_seen is not None:
-        return Said(checkpoint.samples_seen, "given")
+        if samples_per_epoch is not None:
+            source = f"epoch x --samples-per-epoch {samples_per_epoch}"
+            return Said(epoch * samples_per_epoch, source)
     return Said(None, "nothing says how many; --samples-per-epoch may")
 
 

@@ -42,7 +42,13 @@ class TorchReader(Reader):
 
     @classmethod
     def stamp(cls, path: Path) -> str:
-        return _legacy_stamp(path) or read_directory(path).stamp
+        try:
+            return read_directory(path).stamp
+        except CheckpointError:
+            legacy = _legacy_stamp(path)
+            if legacy is None:
+                raise
+            return legacy
 
     @classmethod
     def open(
@@ -87,8 +93,8 @@ def load_structure(path: Path, *, trust_pickle: bool = False) -> Any:
             return torch.load(path, map_location="meta", weights_only=not trust_pickle, mmap=False)
     except pickle.UnpicklingError as error:
         raise _forbidden(path, error) from None
-    except (RuntimeError, ValueError, EOFError, OSError, KeyError, TypeError) as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else repr(error)
+    except Exception as error:  # damaged files raise anything, as do pickles that are trusted
+        reason = f"{type(error).__name__}: {error}".strip().splitlines()[0]
         raise CheckpointError(
             f"torch cannot read it: {reason}",
             where=path,
@@ -184,7 +190,7 @@ def _places(
             dtype = "sparse" if tensor.is_sparse else _dtype(tensor)
             stored[own[name]] = Stored(path, 0, dtype, tuple(tensor.shape))
             continue
-        data = _position(tensor)
+        data = _position(tensor, path)
         index = bisect_right(headers, data) - 1
         place = Stored(
             path,
@@ -209,8 +215,8 @@ def _places(
 def _metadata(saved: Any, entries: list[Entry], end: int, path: Path) -> Metadata:
     if not isinstance(saved, Mapping):
         return Metadata()
-    state = next((key for key in _RAW_KEYS if isinstance(saved.get(key), Mapping)), None)
-    if state is None:  # a plain state dict: a buffer may be called "step"
+    if all(hasattr(value, "untyped_storage") for value in saved.values()):
+        # A plain state dict: a buffer of the model may be called "step".
         return Metadata(extra={"optimizer": False})
 
     def number(*keys: str) -> int | None:
@@ -241,10 +247,11 @@ def _metadata(saved: Any, entries: list[Entry], end: int, path: Path) -> Metadat
     )
 
 
-def _position(tensor: torch.Tensor) -> int:
+def _position(tensor: torch.Tensor, path: Path) -> int:
     """Where torch.load saw the tensor's storage begin in the file."""
     position: int | None = getattr(tensor.untyped_storage(), "_checkpoint_offset", None)
-    assert position is not None, "torch.load keeps the positions of storages on the meta device"
+    if position is None:
+        raise CheckpointError("a tensor is not stored in an entry of its own", where=path)
     return position
 
 
