@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import os
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 import numpy.typing as npt
+
+from fastclip.errors import EngineError, UsageError
 
 if TYPE_CHECKING:
     from fastclip.stimuli.base import Pixels
@@ -35,15 +38,35 @@ class Engine(ABC):
 
     Life: `open` once per architecture, `place` once per view, then per checkpoint `load` and any
     number of `encode_*`. Normalisation, distances and scores happen outside, in float64.
-    Public methods check the order of calls; subclasses implement the `_`-methods.
+
+    Attributes:
+        name: as in `fastclip.engines.ENGINES`.
+        family: engines of one family give the same numbers; one output folder holds one family.
+        precisions, devices: what `__init__` accepts.
+        threads: threads in use: the argument, or all cores this process may use where it is 0.
     """
 
     name: ClassVar[str]
     family: ClassVar[str]
     precisions: ClassVar[tuple[str, ...]] = ("fp32",)
+    devices: ClassVar[tuple[str, ...]] = ("cpu",)
 
     def __init__(self, *, precision: str = "fp32", threads: int = 0, device: str = "cpu") -> None:
-        """Raises UsageError where the engine does not know the precision (lists those it does)."""
+        """Raises UsageError where the engine does not know the precision or the device."""
+        for kind, value, known in (
+            ("precision", precision, self.precisions),
+            ("device", device, self.devices),
+        ):
+            # "cuda:1" is the second device of the kind "cuda".
+            if value.split(":")[0] not in known:
+                raise UsageError(
+                    f"engine '{self.name}' does not know the {kind} '{value}'",
+                    where=f"--{kind}",
+                    mend=f"choose one of: {', '.join(known)}",
+                )
+        self.precision = precision
+        self.device = device
+        self.threads = threads or len(os.sched_getaffinity(0))
 
     @abstractmethod
     def open(self, towers: Towers, shapes: Shapes) -> None:
@@ -55,7 +78,10 @@ class Engine(ABC):
 
     @abstractmethod
     def place(self, pixels: Pixels) -> Handle:
-        """Put pictures, uint8 `[U, H, W, 3]`, where the engine reads them; once per sweep."""
+        """Put pictures, uint8 `[U, H, W, 3]`, where the engine reads them; once per sweep.
+
+        A set of fewer than `image_batch` pictures is encoded as one batch of `U`.
+        """
 
     @abstractmethod
     def load(self, packed: Mapping[str, np.ndarray]) -> None:
@@ -70,10 +96,11 @@ class Engine(ABC):
         """Raw embeddings of rows `lo:hi` (at most `image_batch` of them), float32 `[hi-lo, D]`."""
 
     @abstractmethod
-    def encode_texts(
-        self, ids: npt.NDArray[np.int64], eot: npt.NDArray[np.int64]
-    ) -> Outputs:
-        """Raw embeddings of token ids `[n, L]`, end-of-text at `eot` `[n]`: float32 `[n, D]`."""
+    def encode_texts(self, ids: npt.NDArray[np.int64], eot: npt.NDArray[np.int64]) -> Outputs:
+        """Raw embeddings of token ids `[n, L]`, end-of-text at `eot` `[n]`: float32 `[n, D]`.
+
+        `n` is at most `text_batch`.
+        """
 
     def fetch(self, outputs: Outputs) -> npt.NDArray[np.float32]:
         """Outputs as a host array."""
@@ -81,7 +108,12 @@ class Engine(ABC):
 
     def describe(self) -> dict[str, str]:
         """Versions and settings for `env.json` and `fastclip doctor`."""
-        return {"engine": self.name}
+        return {
+            "engine": self.name,
+            "precision": self.precision,
+            "device": self.device,
+            "threads": str(self.threads),
+        }
 
     def close(self) -> None:  # noqa: B027  (an engine without resources has nothing to close)
         """Give back memory and devices."""
@@ -96,3 +128,30 @@ class Engine(ABC):
         trace: TracebackType | None,
     ) -> None:
         self.close()
+
+
+def pad_rows(array: npt.NDArray[Any], rows: int) -> npt.NDArray[Any]:
+    """`array` with its last row repeated until there are `rows`; itself where it has them.
+
+    Every batch then has the same shape, so a row's bits do not depend on how many came with it.
+    """
+    if len(array) == rows:
+        return array
+    return np.concatenate([array, np.repeat(array[-1:], rows - len(array), axis=0)])
+
+
+def refuse_wrong_names(packed: Mapping[str, np.ndarray], expected: Iterable[str]) -> None:
+    """Check that `packed` holds the expected names and no others.
+
+    Raises:
+        EngineError: names what is missing or unexpected.
+    """
+    for kind, names in (
+        ("missing", set(expected) - packed.keys()),
+        ("unexpected", packed.keys() - set(expected)),
+    ):
+        if names:
+            raise EngineError(
+                f"{len(names)} packed tensors are {kind}: {', '.join(sorted(names)[:5])}",
+                mend="pack with the manifest that engine.manifest(towers) returns",
+            )

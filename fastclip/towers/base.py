@@ -13,7 +13,7 @@ from fastclip.errors import CheckpointError
 from fastclip.stimuli.base import PixelSpec
 
 if TYPE_CHECKING:
-    import torch
+    from fastclip.towers.module import TowerModule
 
 
 @dataclass(frozen=True)
@@ -133,7 +133,7 @@ class Towers:
     context_length: int
     dynamic_text: bool
 
-    def build_module(self) -> torch.nn.Module:
+    def build_module(self) -> TowerModule:
         """open_clip's own module in fp32 eval mode on the CPU, with random weights.
 
         Its `encode_image(uint8 [B, H, W, 3])` normalises pixels inside and its

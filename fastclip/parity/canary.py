@@ -1,0 +1,142 @@
+"""The canary: after every swap, a handful of pictures and prompts against open_clip's module."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from time import perf_counter
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from fastclip.engines.base import Engine, Shapes
+from fastclip.parity.base import TOLERANCE, ParityReport
+from fastclip.parity.compare import Embeddings, pair_distances, relative_l2, report
+from fastclip.parity.inputs import smooth_pairs, token_rows
+
+if TYPE_CHECKING:
+    from fastclip.towers.base import Towers
+
+SLACK = 5.0
+"""Trained weights amplify rounding: the bound is this many times `TOLERANCE`."""
+
+PAIR_TOLERANCE = {"fp32": 1e-2, "fp16": 2e-1, "bf16": 5e-1}
+"""Largest relative difference of a pair's distance to the reference's, by precision."""
+
+PAIR_FLOOR = {"fp32": 5e-7, "fp16": 2e-4, "bf16": 5e-3}
+"""Distances below this are compared as if they were this: half the square of what rounding
+moves unit vectors by (1e-3, 2e-2, 1e-1), so that a collapsed model is no false alarm."""
+
+PROMPTS = 4
+LENGTH = 8
+
+
+class Canary:
+    """Made once per architecture, asked after every swap.
+
+    With `TorchEngine` the reference runs the same code, so `relative_l2` and `pair_distance`
+    say only that the engine holds the checkpoint's weights and no older ones; NaN and `stale`
+    are as telling as with any engine.
+
+    Args:
+        shapes: what the engine is open for.
+        precision: the engine's.
+        text: also look at the text tower; for sweeps whose tasks have prompts.
+    """
+
+    def __init__(
+        self, towers: Towers, shapes: Shapes, precision: str, *, text: bool = True
+    ) -> None:
+        self._module = towers.build_module()
+        self._shapes: Mapping[str, tuple[int, ...]] = self._module.state_names()
+        spec = towers.architecture.preprocessing.pixels
+        self._pictures = smooth_pairs(spec.height, spec.width)
+        self._batch = min(shapes.image_batch, len(self._pictures))
+        self._text = text and towers.text is not None
+        if self._text:
+            length = LENGTH if towers.dynamic_text else towers.context_length
+            length = min(length, towers.context_length)
+            self._ids, self._eot = token_rows(self._module, min(PROMPTS, shapes.text_batch), length)
+        self._precision = precision
+        self._placed_on: Engine | None = None
+        self._last: dict[str, tuple[Embeddings, Embeddings]] = {}
+        self._forget()
+
+    def check(self, engine: Engine, module_tensors: Mapping[str, np.ndarray]) -> ParityReport:
+        """Compare the engine with open_clip's module under the checkpoint's weights.
+
+        Args:
+            engine: has just loaded this checkpoint.
+            module_tensors: the checkpoint packed by `Towers.module_manifest`; they are used in
+                place and let go before this returns.
+
+        Returns:
+            Figures, by tower ("image", "text"): `<tower>_relative_l2`, the largest over rows;
+            `image_pair_distance`, the largest relative difference of ½‖a-b‖² (unit vectors)
+            within pairs; `<tower>_stale`, 1 where the embeddings are to the bit those of the
+            checkpoint before while the reference's are not. NaN anywhere is out of bounds.
+        """
+        start = perf_counter()
+        figures: dict[str, float] = {}
+        for tower, (found, reference) in self._embeddings(engine, module_tensors).items():
+            figures[f"{tower}_relative_l2"] = relative_l2(found, reference)
+            figures[f"{tower}_stale"] = float(self._is_stale(tower, found, reference))
+            if tower == "image":
+                figures["image_pair_distance"] = self._pair_difference(found, reference)
+            self._last[tower] = (found, reference)
+        return report(figures, self._bounds(figures), perf_counter() - start)
+
+    def _embeddings(
+        self, engine: Engine, module_tensors: Mapping[str, np.ndarray]
+    ) -> dict[str, tuple[Embeddings, Embeddings]]:
+        """`{tower: (the engine's embeddings, the module's)}`."""
+        import torch
+
+        if self._placed_on is not engine:
+            self._handle, self._placed_on = engine.place(self._pictures), engine
+        n = len(self._pictures)
+        batches = [
+            engine.fetch(engine.encode_images(self._handle, lo, min(lo + self._batch, n)))
+            for lo in range(0, n, self._batch)
+        ]
+        found = {"image": np.concatenate(batches)}
+        if self._text:
+            found["text"] = engine.fetch(engine.encode_texts(self._ids, self._eot))
+        self._module.load(module_tensors)
+        try:
+            with torch.inference_mode():
+                reference = {
+                    "image": self._module.encode_image(torch.from_numpy(self._pictures)).numpy()
+                }
+                if self._text:
+                    ids = torch.from_numpy(self._ids)
+                    reference["text"] = self._module.encode_text(ids).numpy()
+        finally:
+            self._forget()
+        return {tower: (found[tower], reference[tower]) for tower in found}
+
+    def _is_stale(self, tower: str, found: Embeddings, reference: Embeddings) -> bool:
+        if tower not in self._last:
+            return False
+        last_found, last_reference = self._last[tower]
+        return np.array_equal(found, last_found) and not np.array_equal(reference, last_reference)
+
+    def _pair_difference(self, found: Embeddings, reference: Embeddings) -> float:
+        mine, theirs = pair_distances(found), pair_distances(reference)
+        floor = PAIR_FLOOR[self._precision]
+        return float(np.max(np.abs(mine - theirs) / np.maximum(theirs, floor)))
+
+    def _bounds(self, figures: Mapping[str, float]) -> dict[str, float]:
+        by_kind = {
+            "relative_l2": SLACK * TOLERANCE[self._precision],
+            "stale": 0.0,
+            "pair_distance": PAIR_TOLERANCE[self._precision],
+        }
+        return {name: by_kind[name.split("_", 1)[1]] for name in figures}
+
+    def _forget(self) -> None:
+        """Let the module's weights go: views of one zero take their place."""
+        import torch
+
+        zero = torch.zeros(())
+        nothing = {name: zero.expand(shape) for name, shape in self._shapes.items()}
+        self._module.model.load_state_dict(nothing, strict=False, assign=True)
