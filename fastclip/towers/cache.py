@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from fastclip.errors import EngineError
 from fastclip.files import canonical_json, digest_of
 from fastclip.towers.base import Architecture, Manifest, Recipe, TowerGraph, Towers
+from fastclip.towers.configs import is_custom_text
 from fastclip.towers.manifest import compose, manifest_from_json, manifest_to_json
 from fastclip.towers.naming import text_prefix_cut
 from fastclip.towers.passes import DEFAULT_PASSES, PASSES
@@ -164,11 +165,6 @@ def open_clip_names(
     if is_custom_text(config):
         return {}
     return {name: tensor(text_prefix_cut(name)) for name in states}
-
-
-def is_custom_text(config: Mapping[str, Any]) -> bool:
-    """Whether open_clip itself builds a model with a separate text tower."""
-    return bool(config.get("custom_text") or config["text_cfg"].get("hf_model_name"))
 
 
 def _graph_to_json(graph: TowerGraph) -> dict[str, Any]:

@@ -137,6 +137,12 @@ def open_clip_config(config: Mapping[str, Any], where: str) -> dict[str, Any]:
     }
 
 
+def short_name(config: Mapping[str, Any]) -> str:
+    """A name for the `arch` column: `CLIPModel-w768-l12-p32`."""
+    vision = config["vision_cfg"]
+    return f"CLIPModel-w{vision['width']}-l{vision['layers']}-p{vision['patch_size']}"
+
+
 def _mlp_and_norm(part: Mapping[str, Any]) -> dict[str, Any]:
     width, hidden = part["hidden_size"], part["intermediate_size"]
     ratio = hidden / width

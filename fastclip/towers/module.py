@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from fastclip.errors import CheckpointError, EngineError
 from fastclip.towers.base import Architecture
+from fastclip.towers.configs import is_dynamic_text, text_pooling, without_text
 
 
 class ImageTower(nn.Module):
@@ -93,16 +94,8 @@ class TowerModule(nn.Module):
         return embeddings
 
     def state_names(self) -> dict[str, tuple[int, ...]]:
-        """`{name: shape}` of every floating tensor that a checkpoint supplies.
-
-        CoCa's caption decoder is no part of either tower.
-        """
-        left_out = ("text_decoder.",) if self.with_text else ("text_decoder.", "text.")
-        return {
-            name: tuple(tensor.shape)
-            for name, tensor in self.model.state_dict().items()
-            if tensor.is_floating_point() and not name.startswith(left_out)
-        }
+        """`{name: shape}` of every floating tensor that a checkpoint supplies."""
+        return floating_states(self.model, with_text=self.with_text)
 
     def load(self, packed: Mapping[str, np.ndarray]) -> None:
         """Take float32 arrays by `state_names` name, without a copy.
@@ -140,13 +133,17 @@ def build_open_clip(config: Mapping[str, Any]) -> Any:
 
     settings = copy.deepcopy(dict(config))
     settings.pop("custom_text", None)
+    forced_size = settings.pop("force_image_size", None)
     if settings["vision_cfg"].get("timm_model_name"):
         settings["vision_cfg"]["timm_model_pretrained"] = False
     if settings["text_cfg"].get("hf_model_name"):
         settings["text_cfg"]["hf_model_pretrained"] = False
     kind = CoCa if "multimodal_cfg" in settings else CustomTextCLIP
     try:
-        return kind(**settings)
+        model = kind(**settings)
+        if forced_size is not None:
+            model.visual.set_input_size(forced_size)
+        return model
     except Exception as error:
         raise EngineError(
             f"open_clip cannot build this architecture: {type(error).__name__}: {error}",
@@ -155,35 +152,17 @@ def build_open_clip(config: Mapping[str, Any]) -> Any:
         ) from error
 
 
-def without_text(config: Mapping[str, Any]) -> dict[str, Any]:
-    """The config with the smallest text tower, for when only pictures are encoded."""
-    text = {"context_length": 2, "vocab_size": 2, "width": 8, "heads": 1, "layers": 1}
+def floating_states(model: nn.Module, *, with_text: bool) -> dict[str, tuple[int, ...]]:
+    """`{name: shape}` of the towers' floating tensors, logit scale and bias among them.
+
+    CoCa's caption decoder is no part of either tower.
+    """
+    left_out = ("text_decoder.",) if with_text else ("text_decoder.", "text.")
     return {
-        key: text if key == "text_cfg" else value
-        for key, value in config.items()
-        if key != "multimodal_cfg"
+        name: tuple(tensor.shape)
+        for name, tensor in model.state_dict().items()
+        if tensor.is_floating_point() and not name.startswith(left_out)
     }
-
-
-def text_pooling(config: Mapping[str, Any]) -> str:
-    """How the text tower makes one vector: "argmax", "eos", "first", "last", "none", "hf".
-
-    An appended class token overrides open_clip's `pool_type`: it is always the last.
-    """
-    text = config["text_cfg"]
-    if text.get("hf_model_name"):
-        return "hf"
-    return "last" if text.get("embed_cls") else str(text.get("pool_type", "argmax"))
-
-
-def is_dynamic_text(config: Mapping[str, Any]) -> bool:
-    """Whether a batch of prompts may be cut to any length that holds its longest prompt.
-
-    True where the text tower is causal and pooled at end-of-text, so that no position after it
-    is ever read.
-    """
-    causal = not config["text_cfg"].get("no_causal_mask", False)
-    return causal and text_pooling(config) in ("argmax", "eos")
 
 
 def _cut_mask(
