@@ -193,6 +193,16 @@ def shape_bias(model: Any, transform: Any, tokenizer: Any, cue_dir: Path) -> dic
     }
 
 
+def text(word: str | bytes) -> str:
+    return word.decode("latin1") if isinstance(word, bytes) else word
+
+
+def read_pickle(path: Path) -> dict[str, Any]:
+    """A CIFAR pickle; keys are bytes in files that Python 3 has written again."""
+    content = pickle.loads(path.read_bytes(), encoding="latin1")
+    return {text(key): value for key, value in content.items()}
+
+
 def accuracy(
     model: Any,
     transform: Any,
@@ -200,9 +210,8 @@ def accuracy(
     cifar_dir: Path,
     noisy_pictures: Mapping[str, np.ndarray],
 ) -> dict[str, dict[str, Any]]:
-    batch = pickle.loads((cifar_dir / "test").read_bytes(), encoding="latin1")
-    meta = pickle.loads((cifar_dir / "meta").read_bytes(), encoding="latin1")
-    names = [name.replace("_", " ") for name in meta["fine_label_names"]]
+    batch, meta = (read_pickle(cifar_dir / name) for name in ("test", "meta"))
+    names = [text(name).replace("_", " ") for name in meta["fine_label_names"]]
     labels = np.array(batch["fine_labels"])
     clean = np.asarray(batch["data"]).reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1)
     weights = class_weights(model, tokenizer, names, CIFAR_TEMPLATES)

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fastclip.evaluators.base import Evaluator, Result, Score, ViewRequest
-from fastclip.evaluators.embeddings import Float32Array, Rows, check_finite
+from fastclip.evaluators.embeddings import Float32Array, Rows, check_pictures, check_prompts
 from fastclip.evaluators.options import TaskOptions
 from fastclip.evaluators.robustness import classification_prompts
 from fastclip.evaluators.zero_shot import Prompts
@@ -140,7 +140,7 @@ class PairDiagnostics(_Diagnostics):
 
     def update(self, view: str, rows: slice, embeddings: Float32Array) -> None:
         """See `Evaluator.update`."""
-        check_finite(embeddings, self.dataset, rows)
+        check_pictures(embeddings, self.dataset, rows)
         self._rows.put(rows, embeddings)
 
     def finish(self, earlier: Sequence[Score] = ()) -> Result:
@@ -206,13 +206,14 @@ class ClassDiagnostics(_Diagnostics):
 
     def texts(self, embeddings: Float32Array) -> None:
         """See `Evaluator.texts`."""
+        check_prompts(embeddings, self._prompts.texts)
         # Class by class: all prompts of ImageNet in float64 would be a third of a gigabyte.
         classes = np.split(embeddings, len(self._prompts.classes))
         self._text_mean = np.mean([unit(prompts).mean(axis=0) for prompts in classes], axis=0)
 
     def update(self, view: str, rows: slice, embeddings: Float32Array) -> None:
         """See `Evaluator.update`."""
-        check_finite(embeddings, self.dataset, rows)
+        check_pictures(embeddings, self.dataset, rows)
         first = -rows.start % self._step
         kept = embeddings[first :: self._step]
         at = (rows.start + first) // self._step

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -13,17 +13,32 @@ from fastclip.stimuli.base import Dataset
 Float32Array = npt.NDArray[np.float32]
 
 
-def check_finite(embeddings: Float32Array, dataset: Dataset, rows: slice) -> None:
+def check_pictures(embeddings: Float32Array, dataset: Dataset, rows: slice) -> None:
     """Raise CheckpointError where a picture's embedding holds NaN or infinity; names the first."""
     # The canary sees a few pictures only; overflow may strike any.
+    bad = _first_bad(embeddings)
+    if bad is not None:
+        raise _broken(dataset.pictures.name(int(rows.start) + bad), dataset.label)
+
+
+def check_prompts(embeddings: Float32Array, texts: Sequence[str]) -> None:
+    """Raise CheckpointError where a prompt's embedding holds NaN or infinity; names the first."""
+    bad = _first_bad(embeddings)
+    if bad is not None:
+        raise _broken(f"the prompt '{texts[bad]}'", None)
+
+
+def _first_bad(embeddings: Float32Array) -> int | None:
     finite = np.isfinite(embeddings).all(axis=1)
-    if not finite.all():
-        row = int(rows.start) + int(finite.argmin())
-        raise CheckpointError(
-            f"the embedding of {dataset.pictures.name(row)} holds NaN or infinity",
-            where=dataset.label,
-            mend="the weights are broken, or overflow at this precision: try --precision fp32",
-        )
+    return None if finite.all() else int(finite.argmin())
+
+
+def _broken(what: str, where: str | None) -> CheckpointError:
+    return CheckpointError(
+        f"the embedding of {what} holds NaN or infinity",
+        where=where,
+        mend="the weights are broken, or overflow at this precision: try --precision fp32",
+    )
 
 
 class Rows:

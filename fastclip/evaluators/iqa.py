@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fastclip.evaluators.base import Evaluator, Result, Score, ViewRequest
-from fastclip.evaluators.embeddings import Float32Array, Rows, check_finite
+from fastclip.evaluators.embeddings import Float32Array, Rows, check_pictures
 from fastclip.evaluators.options import TaskOptions
 from fastclip.statistics.correlation import CORRELATIONS
 from fastclip.statistics.distances import DISTANCES
@@ -84,7 +84,7 @@ class ImageQuality(Evaluator):
 
     def update(self, view: str, rows: slice, embeddings: Float32Array) -> None:
         """See `Evaluator.update`."""
-        check_finite(embeddings, self.dataset, rows)
+        check_pictures(embeddings, self.dataset, rows)
         self._rows.put(rows, embeddings)
 
     def finish(self, earlier: Sequence[Score] = ()) -> Result:

@@ -11,12 +11,6 @@ from fastclip.errors import UsageError
 from fastclip.statistics.distances import DISTANCES
 from fastclip.stimuli.base import ClassificationDataset, PixelSpec
 
-CORRUPTION_SETS = {
-    "cifar-c": (0.04, 0.06, 0.08, 0.09, 0.10),
-    "imagenet-c": (0.08, 0.12, 0.18, 0.26, 0.38),
-}
-"""Gaussian-noise levels of severities 1 to 5 (Hendrycks and Dietterich, 2019), sd on [0, 1]."""
-
 
 @dataclass(frozen=True)
 class TaskOptions:
@@ -93,35 +87,6 @@ class TaskOptions:
             where="--class-names",
             mend=f"choose one of: {', '.join(dataset.class_names)}",
         )
-
-
-def parse_sigmas(text: str, kind: str = "gaussian_noise") -> tuple[tuple[str, float], ...]:
-    """Read `--sigma`: comma-separated levels, or the name of a corruption set, in any mixture.
-
-    `"0.1"`, `"0.05,0.1"`, `"cifar-c"`, `"imagenet-c,0.5"`; levels are returned once each, in
-    the order they are named.
-
-    Raises:
-        UsageError: an entry is neither a number above 0 nor a set's name.
-    """
-    levels: list[float] = []
-    for entry in filter(None, (part.strip() for part in text.split(","))):
-        levels.extend(CORRUPTION_SETS[entry] if entry in CORRUPTION_SETS else [_level(entry)])
-    return tuple((kind, level) for level in dict.fromkeys(levels))
-
-
-def _level(entry: str) -> float:
-    try:
-        level = float(entry)
-    except ValueError:
-        level = 0.0
-    if not 0 < level < float("inf"):
-        raise UsageError(
-            f"noise level '{entry}' is not a number above 0",
-            where="--sigma",
-            mend=f"give standard deviations on [0, 1], or: {', '.join(CORRUPTION_SETS)}",
-        )
-    return level
 
 
 def _choose(what: str, value: str, choices: tuple[str, ...]) -> None:

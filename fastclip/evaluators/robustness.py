@@ -10,7 +10,7 @@ import numpy as np
 
 from fastclip.distortions.base import Distortion
 from fastclip.evaluators.base import Evaluator, Result, Score, ViewRequest
-from fastclip.evaluators.embeddings import Float32Array, check_finite
+from fastclip.evaluators.embeddings import Float32Array, check_pictures
 from fastclip.evaluators.options import TaskOptions
 from fastclip.evaluators.zero_shot import Classifier, Prompts, own_templates
 from fastclip.stimuli.base import ClassificationDataset, Dataset, PixelSpec
@@ -89,7 +89,7 @@ class ZeroShotAccuracy(Evaluator):
 
     def update(self, view: str, rows: slice, embeddings: Float32Array) -> None:
         """See `Evaluator.update`."""
-        check_finite(embeddings, self.dataset, rows)
+        check_pictures(embeddings, self.dataset, rows)
         self._classifier.put(embeddings)
 
     def finish(self, earlier: Sequence[Score] = ()) -> Result:

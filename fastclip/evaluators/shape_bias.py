@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fastclip.evaluators.base import Evaluator, Result, Score, ViewRequest
-from fastclip.evaluators.embeddings import Float32Array, check_finite
+from fastclip.evaluators.embeddings import Float32Array, check_pictures
 from fastclip.evaluators.options import TaskOptions
 from fastclip.evaluators.zero_shot import Classifier, Decisions, Prompts, own_templates
 from fastclip.stimuli.base import CueConflictDataset, Dataset, PixelSpec
@@ -139,7 +139,7 @@ class ShapeBias(Evaluator):
 
     def update(self, view: str, rows: slice, embeddings: Float32Array) -> None:
         """See `Evaluator.update`."""
-        check_finite(embeddings, self.dataset, rows)
+        check_pictures(embeddings, self.dataset, rows)
         self._classifier.put(embeddings)
 
     def finish(self, earlier: Sequence[Score] = ()) -> Result:

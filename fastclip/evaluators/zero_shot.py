@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from fastclip.evaluators.embeddings import Blocks, Float32Array
+from fastclip.evaluators.embeddings import Blocks, Float32Array, check_prompts
 from fastclip.files import digest_of
 from fastclip.statistics.distances import unit
 
@@ -55,7 +55,11 @@ class Prompts:
 
         Each prompt's embedding is normalised, then averaged over templates, then normalised
         again (Radford et al. 2021; open_clip's `build_zero_shot_classifier`).
+
+        Raises:
+            CheckpointError: an embedding holds NaN or infinity; names the prompt.
         """
+        check_prompts(embeddings, self.texts)
         count = len(self.templates)
         weights = [
             unit(embeddings[low : low + count]).mean(axis=0)

@@ -1,40 +1,17 @@
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import made_up
 import numpy as np
 import pytest
 from made_up import one, run
 
-from fastclip.distortions.base import Distortion
+from fastclip.distortions.noise import GaussianNoise
 from fastclip.errors import CheckpointError
-from fastclip.evaluators import options as options_module
 from fastclip.evaluators.options import TaskOptions
 from fastclip.evaluators.robustness import build
 
 K = 10
 LABELS = np.arange(1200) % K
-
-
-@dataclass(frozen=True)
-class Level(Distortion):
-    """Stands for a noise: evaluators only pass it on."""
-
-    @property
-    def kind(self):
-        return "gaussian_noise"
-
-    def apply(self, pixels, keys, threads=0):
-        raise NotImplementedError
-
-
-@pytest.fixture(autouse=True)
-def no_native_kernels(monkeypatch):
-    class Table:
-        def get(self, kind):
-            assert kind == "gaussian_noise"
-            return Level
-
-    monkeypatch.setattr(options_module, "DISTORTIONS", Table())
 
 
 @pytest.fixture
@@ -114,7 +91,7 @@ def test_one_evaluator_per_level_and_seed(dataset):
     requests = [request for e in found for request in e.views().values()]
     assert [(r.distortion, r.noise_at) for r in requests] == [
         (None, ""),
-        *((Level(level, seed), "input") for level in (0.05, 0.2) for seed in (7, 8)),
+        *((GaussianNoise(level, seed), "input") for level in (0.05, 0.2) for seed in (7, 8)),
     ]
     protocols = [str(e.protocol()) for e in found]
     assert len(set(protocols)) == 5
@@ -166,6 +143,13 @@ def test_nan_fails_the_checkpoint_and_names_the_picture(dataset):
     pictures[700, 0] = np.inf
     with pytest.raises(CheckpointError, match="00700"):
         run(evaluators(dataset)[0], pictures, texts, chunks=[600])
+
+
+def test_nan_in_a_prompt_fails_the_checkpoint_and_names_it(dataset):
+    pictures, texts = embeddings(900)
+    texts[4, 0] = np.nan
+    with pytest.raises(CheckpointError, match="the prompt 'the 1 seen from afar.'"):
+        run(evaluators(dataset)[0], pictures, texts)
 
 
 def test_embeddings_are_not_kept():
