@@ -53,14 +53,14 @@ def load(
     root = folder_with(path, "test", name)
     test, meta = root / "test", root / "meta"
     batch = read_pickle(test)
-    classes = tuple(str(word) for word in _entry(read_pickle(meta), "fine_label_names", meta))
+    classes = tuple(_text(word) for word in _entry(read_pickle(meta), "fine_label_names", meta))
     data, labels = _checked(batch, len(classes), test)
     expected = COUNTS[name] if name == "cifar100" else len(labels)
     problems = [f"the file holds {len(labels)} pictures"] if len(labels) != expected else []
     check_complete(name, path, len(labels), expected, problems, partial)
 
     kept = len(labels) if limit is None else min(limit, len(labels))
-    files = batch.get("filenames") or [""] * len(labels)
+    files = [_text(file) for file in batch.get("filenames", [""] * len(labels))]
     names = [f"{row:05d}_{file}" if file else f"{row:05d}" for row, file in enumerate(files[:kept])]
     return ClassificationDataset(
         name=name,
@@ -103,7 +103,12 @@ def read_pickle(path: Path) -> dict[str, Any]:
         raise DataError(
             f"it holds a {type(content).__name__}, not a dictionary", where=path, mend=_FETCH
         )
-    return {k.decode("latin1") if isinstance(k, bytes) else str(k): v for k, v in content.items()}
+    return {_text(key): value for key, value in content.items()}
+
+
+def _text(word: str | bytes) -> str:
+    """Words are `str` in the published pickles, and `bytes` in copies written by Python 3."""
+    return word.decode("latin1") if isinstance(word, bytes) else word
 
 
 _FETCH = "fetch it again: fastclip data prepare cifar100"

@@ -18,7 +18,7 @@ from fastclip.errors import DataError, UsageError
 from fastclip.files import digest_of
 from fastclip.stimuli.base import ImageQualityDataset
 from fastclip.stimuli.info import COUNTS, info_of
-from fastclip.stimuli.sources import FilePictures, check_complete, counted, some
+from fastclip.stimuli.sources import FilePictures, Folder, check_complete, counted, some
 
 
 @dataclass(frozen=True)
@@ -152,6 +152,18 @@ def assemble(
         level=np.array([p.level for p in kept], np.int64),
         higher_is_better=higher_is_better,
     )
+
+
+def leftovers(table: Table, folder: Folder) -> list[str]:
+    """Notes on pictures that the table does not know, and on copies that differ in case."""
+    used = {name.lower() for pair in table.pairs for name in (pair.reference, pair.distorted)}
+    extra = [name for name in folder.pictures() if name.lower() not in used]
+    notes = []
+    if extra:
+        notes.append(f"{counted(len(extra), 'extra picture')} not in the table: {some(extra)}")
+    if twins := folder.twins():
+        notes.append(f"{counted(len(twins), 'file')} there twice, differing in case: {some(twins)}")
+    return notes
 
 
 def _distinct(pairs: Sequence[Pair], path: Path) -> tuple[list[Pair], int]:

@@ -120,8 +120,6 @@ class Folder:
             DataError: several files differ only in case and not all hold the same bytes.
         """
         found = sorted(self._files.get(relative.lower(), ()))
-        if relative in found:
-            return relative
         if len(found) > 1 and len({(self.root / name).read_bytes() for name in found}) > 1:
             raise DataError(
                 f"{len(found)} different files are called '{relative}' in upper or lower case: "
@@ -130,6 +128,10 @@ class Folder:
                 mend="keep the right one",
             )
         return found[0] if found else None
+
+    def twins(self) -> list[str]:
+        """Files whose names differ from another's only in case."""
+        return sorted(n for files in self._files.values() for n in sorted(files)[1:])
 
     def pictures(self) -> list[str]:
         """All picture files as the file system spells them, sorted."""

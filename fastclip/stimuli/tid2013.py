@@ -13,7 +13,7 @@ from pathlib import Path
 
 from fastclip.errors import DataError
 from fastclip.stimuli.base import ImageQualityDataset
-from fastclip.stimuli.iqa_table import Pair, Table, assemble, finite
+from fastclip.stimuli.iqa_table import Pair, Table, assemble, finite, leftovers
 from fastclip.stimuli.sources import Folder, counted, folder_with, some, spelled
 
 TYPES = (
@@ -68,9 +68,6 @@ def load(
     assert scores is not None  # folder_with has seen it
     folder = Folder(root, (REFERENCES, DISTORTED))
     table = read_scores(scores, folder)
-    used = {n.lower() for pair in table.pairs for n in (pair.reference, pair.distorted)}
-    extra = [n for n in folder.pictures() if n.lower() not in used]
-    notes = [f"{counted(len(extra), 'extra picture')} not in the table: {some(extra)}"]
     return assemble(
         table,
         folder.find,
@@ -81,7 +78,7 @@ def load(
         higher_is_better=True,
         partial=partial,
         limit=limit,
-        notes=notes if extra else (),
+        notes=leftovers(table, folder),
     )
 
 
