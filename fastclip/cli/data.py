@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -71,7 +72,7 @@ def _verify(location: Location, partial: bool) -> bool:
 
     click.echo(f"{location.name} ({location.path})")
     try:
-        report = verify_dataset(location.load(partial=partial))
+        report = verify_dataset(location.load(partial=partial), workers=os.cpu_count() or 1)
     except UsageError:
         raise
     except FastclipError as error:

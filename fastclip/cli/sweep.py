@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 Range = tuple[int | None, int | None]
 
 
-class RangeType(click.ParamType):
+class RangeType(click.ParamType):  # type: ignore[type-arg]
     """`A:B`, inclusive; either side may be empty."""
 
     name = "A:B"
@@ -35,7 +35,7 @@ class RangeType(click.ParamType):
             self.fail(f"'{value}' is not A:B (inclusive; either side may be empty)", param, ctx)
 
 
-class NamesType(click.ParamType):
+class NamesType(click.ParamType):  # type: ignore[type-arg]
     """Comma-separated names."""
 
     name = "A,B"

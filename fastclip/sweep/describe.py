@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from fastclip.results.sightings import SightingIndex
-from fastclip.stimuli.views import ViewPlan, ViewStore
+from fastclip.stimuli.cache import size_text
+from fastclip.stimuli.views import PlannedView, ViewStore
 from fastclip.sweep.config import SweepConfig, read_settled
 from fastclip.sweep.estimate import seconds_per_checkpoint
 from fastclip.sweep.options import task_options
@@ -17,7 +18,7 @@ def describe_plan(config: SweepConfig) -> Iterator[str]:
     """Lines that say what would be measured, on what, and what it would take."""
     options = task_options(config)
     notes: list[str] = []
-    plan = make_plan(config, options, notes.append)
+    plan = make_plan(config, options)
     yield f"output      {config.output_dir}"
     yield f"tasks       {', '.join(plan.tasks)}"
     for dataset in plan.datasets:
@@ -61,7 +62,7 @@ def _describe_group(
     yield f"  forwards  {pictures:,} pictures and {prompts:,} prompts per checkpoint"
     cost = sum(view.bytes for view in views)
     disk = sum(view.bytes for view in views if not view.cached)
-    yield f"  memory    {_size(cost)} of pictures; {_size(disk)} still to be written to the cache"
+    yield f"  memory    {size_text(cost)} of pictures; {size_text(disk)} still to be written to the cache"
     settled = read_settled(config.output_dir)
     threads = settled.threads if settled is not None else config.workers
     each, source = seconds_per_checkpoint(
@@ -74,14 +75,6 @@ def _describe_group(
         yield f"  time      about {each:.3g} s per checkpoint, {each * todo / 60:.1f} min in all ({source})"
 
 
-def _view_line(view: ViewPlan) -> str:
+def _view_line(view: PlannedView) -> str:
     state = "cached" if view.cached else "to be made"
-    return f"{view.label}: {view.rows:,} pictures, {_size(view.bytes)}, {view.mode}, {state}"
-
-
-def _size(count: float) -> str:
-    for unit in ("B", "KiB", "MiB", "GiB"):
-        if count < 1024 or unit == "GiB":
-            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
-        count /= 1024
-    raise AssertionError
+    return f"{view.title}: {view.rows:,} pictures, {size_text(view.bytes)}, {view.mode}, {state}"

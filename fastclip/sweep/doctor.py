@@ -68,9 +68,9 @@ def _engines() -> Iterator[Finding]:
 
 
 def _cache() -> Finding:
-    from fastclip.stimuli.cache import default_cache_dir
+    from fastclip.stimuli.cache import cache_folder
 
-    folder = default_cache_dir()
+    folder = cache_folder()
 
     def probe() -> str:
         folder.mkdir(parents=True, exist_ok=True)

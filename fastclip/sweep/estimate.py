@@ -33,7 +33,7 @@ def seconds_per_checkpoint(
 
 
 def _from_records(out: Path, architecture: Architecture) -> float | None:
-    totals = {}
+    totals: dict[str, float] = {}
     for record in read_records(out):
         if record.arch == architecture.name:
             spent = totals.get(record.checkpoint_id, 0.0)

@@ -10,7 +10,7 @@ from typing import Self
 
 import numpy as np
 
-from fastclip.checkpoints import find
+from fastclip.checkpoints import open_checkpoint, stamp
 from fastclip.checkpoints.base import Checkpoint
 from fastclip.checkpoints.provenance import training_place
 from fastclip.errors import CheckpointError
@@ -55,13 +55,13 @@ def load(
             read (its stamp afterwards is not the one it was found with).
     """
     began = time.perf_counter()
-    with find.open_checkpoint(checkpoint, trust_pickle=trust_pickle) as file:
+    with open_checkpoint(checkpoint, trust_pickle) as file:
         adapted = adapt(towers, file.tensors, file.layout)
         names = sorted({*adapted.manifest.needed, *adapted.module_manifest.needed})
         tensors = file.read(names)
         digest = file.digest(names)
         step, epoch, samples = training_place(checkpoint, file.metadata, samples_per_epoch)
-    if find.stamp(checkpoint) != checkpoint.stamp:
+    if stamp(checkpoint) != checkpoint.stamp:
         raise CheckpointError(
             "the file changed while it was read",
             where=checkpoint.path,

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from fastclip.engines.text_batches import batches_with_rows, encode_prompts
+from fastclip.engines.text_batches import encode_prompts, select_text_batches
 from fastclip.errors import CheckpointError
 from fastclip.evaluators.base import Result, Score
 from fastclip.sweep.load import Loaded
@@ -131,7 +131,7 @@ def _encode_texts(
     if not wanted:
         return None, 0.0
     began = time.perf_counter()
-    batches = batches_with_rows(stage.text_batches, np.unique(np.concatenate(wanted)))
+    batches = select_text_batches(stage.text_batches, np.unique(np.concatenate(wanted)))
     texts = encode_prompts(stage.engine, batches, stage.n_prompts)
     spent = time.perf_counter() - began
     seconds["encode_texts"] = seconds.get("encode_texts", 0.0) + spent

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from fastclip.evaluators.options import TaskOptions, parse_sigmas
+from fastclip.distortions.levels import sigma_list
+from fastclip.evaluators.options import TaskOptions
 from fastclip.sweep.config import SweepConfig
 
 
@@ -13,7 +14,7 @@ def task_options(config: SweepConfig) -> TaskOptions:
         UsageError: a sigma or a choice that does not exist.
     """
     return TaskOptions(
-        sigmas=parse_sigmas(config.sigma),
+        sigmas=sigma_list(config.sigma),
         noise_seed=config.noise_seed,
         noise_seeds=config.noise_seeds,
         noise_at=config.noise_at,

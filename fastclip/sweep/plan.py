@@ -6,8 +6,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from fastclip.checkpoints import find
+from fastclip.checkpoints import open_checkpoint
 from fastclip.checkpoints.base import Checkpoint
+from fastclip.checkpoints.find import find
 from fastclip.errors import CheckpointError, UsageError
 from fastclip.evaluators import TASKS
 from fastclip.evaluators.options import TaskOptions
@@ -52,14 +53,14 @@ class Plan:
         return sum(len(group.checkpoints) for group in self.groups)
 
 
-def make_plan(config: SweepConfig, options: TaskOptions, log: Log) -> Plan:
+def make_plan(config: SweepConfig, options: TaskOptions) -> Plan:
     """Find checkpoints and data sets and tell the architectures apart; reads no weights.
 
     Raises:
         UsageError: no checkpoints, no data set, or a task that was asked for has no data.
         DataError: a data set is incomplete (without `partial`) or inconsistent.
     """
-    found = find.find(
+    found = find(
         config.checkpoints,
         run=config.run,
         weights=config.weights,
@@ -67,7 +68,6 @@ def make_plan(config: SweepConfig, options: TaskOptions, log: Log) -> Plan:
         every=config.every,
         steps=config.steps,
         epochs=config.epochs,
-        log=log,
     )
     datasets = _datasets(config)
     tasks, used, notes = _tasks(config, datasets, options)
@@ -85,8 +85,14 @@ def _datasets(config: SweepConfig) -> list[Dataset]:
             higher_is_better=config.higher_is_better,
             partial=config.partial or config.limit is not None,
             limit=config.limit,
+            tasks=_kinds_of(config.tasks),
         ).values()
     )
+
+
+def _kinds_of(tasks: tuple[str, ...]) -> tuple[str, ...]:
+    """Tasks whose data sets are wanted; diagnostics look at what others measure on."""
+    return () if "embedding-diagnostics" in tasks else tasks
 
 
 def _tasks(
@@ -155,7 +161,7 @@ def identify_checkpoint(config: SweepConfig, checkpoint: Checkpoint) -> Architec
     """Open one checkpoint and tell its architecture; reads names and shapes, no values."""
     from fastclip.towers.identify import identify
 
-    with find.open_checkpoint(checkpoint, trust_pickle=config.trust_pickle) as file:
+    with open_checkpoint(checkpoint, config.trust_pickle) as file:
         return identify(file, checkpoint, config.model, config.tokenizer)
 
 

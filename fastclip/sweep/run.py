@@ -19,6 +19,7 @@ from fastclip.files import write_atomic
 from fastclip.results import record as records
 from fastclip.results import sightings
 from fastclip.results.table import write_table
+from fastclip.stimuli.drop import drop_pictures
 from fastclip.stimuli.views import ViewStore
 from fastclip.sweep.config import Settled, SweepConfig, settle, write_settled
 from fastclip.sweep.environment import write_environment
@@ -57,7 +58,7 @@ def sweep(config: SweepConfig, progress: Progress | None = None) -> Outcome:
     out = config.output_dir
     claim_folder(out)
     options = task_options(config)
-    plan = make_plan(config, options, progress.note)
+    plan = make_plan(config, options)
     settled, warnings = settle(config, threads_for(config), __version__)
     for text in (*warnings, *plan.notes, *(f"{p}: skipped, {why}" for p, why in plan.skipped)):
         progress.note(text)
@@ -129,7 +130,7 @@ class Sweeper:
 
     def run(self) -> None:
         """Measure everything; raises RefusalError where nothing can be measured."""
-        self.store.check_pictures([dataset.pictures for dataset in self.plan.datasets])
+        self._check_pictures()
         self._existing: Done = (
             set() if self.config.overwrite else records.existing_records(self.out)
         )
@@ -143,6 +144,24 @@ class Sweeper:
             for group in self.plan.groups:
                 self._run_group(group, engine)
         self.progress.finish()
+
+    def _check_pictures(self) -> None:
+        """Decode what was never decoded before; bad pictures stop the sweep or are left out."""
+        datasets = self.plan.datasets
+        checks = self.store.check_pictures(
+            [dataset.pictures for dataset in datasets], skip_bad=self.config.skip_bad_pictures
+        )
+        kept = []
+        for dataset, check in zip(datasets, checks, strict=True):
+            for reason in check.bad.values():
+                self.progress.note(f"{dataset.name}: left out, {reason}")
+            if check.not_rgb:
+                self.progress.note(
+                    f"{dataset.name}: {len(check.not_rgb)} pictures are not RGB; they are "
+                    "converted before resizing, where open_clip converts after"
+                )
+            kept.append(drop_pictures(dataset, list(check.bad)))
+        self.plan = replace(self.plan, datasets=tuple(kept))
 
     def _run_group(self, group: Group, engine: Engine) -> None:
         stage = self._stage(group, engine)

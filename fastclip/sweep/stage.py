@@ -89,7 +89,7 @@ class Stage:
                 f"{architecture.name}: {report.explain()}",
                 mend="use --engine torch, and please report this",
             )
-        self.canary = Canary(self.towers, precision)
+        self.canary = Canary(self.towers, shapes, precision, text=with_text)
         self.placed: dict[str, PlacedView] = {}
         prompts = sorted({prompt for e in evaluators for prompt in e.prompts()})
         self.n_prompts = len(prompts)
@@ -102,7 +102,11 @@ class Stage:
             return []
         ids, eot = token_ids(self.architecture, prompts)
         return plan_text_batches(
-            ids, eot, self.towers.dynamic_text, self.towers.context_length, self.shapes.text_batch
+            ids,
+            eot,
+            dynamic=self.towers.dynamic_text,
+            context_length=self.towers.context_length,
+            batch=self.shapes.text_batch,
         )
 
     def _unit(
