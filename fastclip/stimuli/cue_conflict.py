@@ -7,6 +7,7 @@ so 80 pictures are not in conflict. Geirhos et al., ICLR 2019.
 from __future__ import annotations
 
 import re
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -139,6 +140,8 @@ def _pictures(folder: Path) -> list[Path]:
 
 def _counts(classes: tuple[str, ...], cues: list[Cue]) -> list[str]:
     """The classes that do not have 80 pictures."""
-    have = [cue[0] for cue in cues]
-    wrong = [f"{c} {have.count(c)}" for c in classes if have.count(c) != PER_CLASS]
+    have = Counter(cue[0] for cue in cues)
+    wrong = [f"{have[shape]} {shape}" for shape in classes if have[shape] != PER_CLASS]
+    if len(wrong) == len(classes) and len({have[shape] for shape in classes}) == 1:
+        wrong = [f"{have[classes[0]]} of each"]
     return [f"{PER_CLASS} pictures are expected of each shape, there are: {some(wrong, 16)}"]

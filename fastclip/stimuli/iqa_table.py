@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import math
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -187,8 +188,8 @@ def _whole_references(pairs: Sequence[Pair], limit: int | None) -> list[Pair]:
         return list(pairs)
     kept: set[str] = set()
     count = 0
-    for reference in dict.fromkeys(pair.reference for pair in pairs):
-        count += sum(pair.reference == reference for pair in pairs)
+    for reference, rows in Counter(pair.reference for pair in pairs).items():
+        count += rows
         if kept and count > limit:
             break
         kept.add(reference)
