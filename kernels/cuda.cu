@@ -44,7 +44,8 @@ __global__ void noise_kernel(Level level, uint64_t seed, uint32_t draw, const ui
   const uint64_t picture = keys[blockIdx.y];
   uint32_t words[4] = {static_cast<uint32_t>(block), counter_word(kind, draw),
                        static_cast<uint32_t>(picture), static_cast<uint32_t>(picture >> 32)};
-  philox(words, static_cast<uint32_t>(seed), static_cast<uint32_t>(seed >> 32));
+  philox(words[0], words[1], words[2], words[3], static_cast<uint32_t>(seed),
+         static_cast<uint32_t>(seed >> 32));
   float normals[4];
   if (kind == Kind::gaussian || kind == Kind::speckle) {
     normal_pair(words[0], words[1], normals[0], normals[1]);
@@ -65,8 +66,8 @@ __global__ void noise_kernel(Level level, uint64_t seed, uint32_t draw, const ui
 
 // An axis on the device.
 struct Taps {
-  const int32_t *starts, *counts, *weights;
-  int stride;
+  int count;
+  const int32_t *starts, *weights;
 };
 
 // in [pictures][rows][width][3] -> out [pictures][rows][columns][3]
@@ -77,9 +78,8 @@ __global__ void horizontal_kernel(const uint8_t* in, uint8_t* out, int64_t rows,
   const int channel = static_cast<int>(item % 3);
   const int column = static_cast<int>(item / 3 % columns);
   const int64_t row = item / 3 / columns;
-  out[item] =
-      resample(in + (row * width + taps.starts[column]) * 3 + channel, 3,
-               taps.weights + static_cast<int64_t>(column) * taps.stride, taps.counts[column]);
+  out[item] = resample(in + (row * width + taps.starts[column]) * 3 + channel, 3,
+                       taps.weights + static_cast<int64_t>(column) * taps.count, taps.count);
 }
 
 // in [pictures][in_rows][columns][3] -> the covered part of out [pictures][height][width][3]
@@ -93,8 +93,8 @@ __global__ void vertical_kernel(const uint8_t* in, uint8_t* out, int64_t picture
   const int row = static_cast<int>(item / bytes % rows);
   const int64_t picture = item / bytes / rows;
   const uint8_t* source = in + (picture * in_rows + taps.starts[row]) * bytes + byte;
-  out[((picture * height + top + row) * width + left) * 3 + byte] = resample(
-      source, bytes, taps.weights + static_cast<int64_t>(row) * taps.stride, taps.counts[row]);
+  out[((picture * height + top + row) * width + left) * 3 + byte] =
+      resample(source, bytes, taps.weights + static_cast<int64_t>(row) * taps.count, taps.count);
 }
 
 }  // namespace
@@ -150,16 +150,16 @@ void resize(const Resize& job, int64_t count, uint8_t* out, int height, int widt
   if (count == 0 || rows.count == 0 || columns.count == 0) return;
   const Axis x = make_axis(job.width, job.resized_width, columns.first, columns.count, filter);
   const Axis y = make_axis(job.height, job.resized_height, rows.first, rows.count, filter);
-  const Buffer<int32_t> x_starts(x.starts), x_counts(x.counts), x_weights(x.weights);
-  const Buffer<int32_t> y_starts(y.starts), y_counts(y.counts), y_weights(y.weights);
+  const Buffer<int32_t> x_starts(x.starts), x_weights(x.weights);
+  const Buffer<int32_t> y_starts(y.starts), y_weights(y.weights);
   const int64_t lines = count * job.height;
   const Buffer<uint8_t> between(static_cast<size_t>(lines) * columns.count * 3);
   horizontal_kernel<<<blocks_for(lines * columns.count * 3), kThreads>>>(
       job.in, between.data, lines, job.width, columns.count,
-      Taps{x_starts.data, x_counts.data, x_weights.data, x.stride});
+      Taps{x.taps, x_starts.data, x_weights.data});
   vertical_kernel<<<blocks_for(count * rows.count * columns.count * 3), kThreads>>>(
       between.data, out, count, job.height, rows.count, columns.count, height, width, rows.begin,
-      columns.begin, Taps{y_starts.data, y_counts.data, y_weights.data, y.stride});
+      columns.begin, Taps{y.taps, y_starts.data, y_weights.data});
   check(cudaGetLastError(), "resize");
   check(cudaDeviceSynchronize(), "resize");
 }

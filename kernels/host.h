@@ -38,11 +38,13 @@ struct Span {
 };
 Span overlap(int window_start, int window, int resized);
 
-// Taps of the outputs [first, first + count) of an axis resized from `in` to `out` values:
-// `weights` has `stride` entries per output, computed in double and rounded half away from zero.
+// What the outputs [first, first + count) of an axis resized from `in` to `out` values are made
+// of: output i from `taps` inputs beginning at starts[i], with weights[i * taps ...]. Computed in
+// double, rounded half away from zero. Outputs that need fewer inputs have weights of zero, so
+// that the inner loops have one length.
 struct Axis {
-  std::vector<int32_t> starts, counts, weights;
-  int stride = 0;
+  int taps = 0;
+  std::vector<int32_t> starts, weights;
 };
 Axis make_axis(int in, int out, int first, int count, Filter filter);
 

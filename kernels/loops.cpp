@@ -2,6 +2,10 @@
 
 #include "resize.h"
 
+#ifdef __SSE4_1__
+#include <immintrin.h>
+#endif
+
 // No standard library templates here: this file is compiled for several instruction sets, and the
 // linker would keep one copy of a shared function, perhaps one the processor cannot run.
 
@@ -14,18 +18,12 @@ constexpr int kElements = 4 * kLanes;
 // words[w][lane]: word w of block first + lane.
 inline void random_words(uint32_t words[4][kLanes], uint32_t first, uint32_t kind_draw,
                          uint64_t picture, uint64_t seed) {
+  const uint32_t k0 = static_cast<uint32_t>(seed), k1 = static_cast<uint32_t>(seed >> 32);
   for (int lane = 0; lane < kLanes; ++lane) {
-    words[0][lane] = first + static_cast<uint32_t>(lane);
-    words[1][lane] = kind_draw;
-    words[2][lane] = static_cast<uint32_t>(picture);
-    words[3][lane] = static_cast<uint32_t>(picture >> 32);
-  }
-  uint32_t k0 = static_cast<uint32_t>(seed), k1 = static_cast<uint32_t>(seed >> 32);
-  for (int round = 0; round < kPhiloxRounds; ++round) {
-    for (int lane = 0; lane < kLanes; ++lane)
-      philox_round(words[0][lane], words[1][lane], words[2][lane], words[3][lane], k0, k1);
-    k0 += kPhiloxWeyl0;
-    k1 += kPhiloxWeyl1;
+    uint32_t a = first + static_cast<uint32_t>(lane), b = kind_draw;
+    uint32_t c = static_cast<uint32_t>(picture), d = static_cast<uint32_t>(picture >> 32);
+    philox(a, b, c, d, k0, k1);
+    words[0][lane] = a, words[1][lane] = b, words[2][lane] = c, words[3][lane] = d;
   }
 }
 
@@ -84,27 +82,43 @@ void noise(Kind kind, const Level& level, uint64_t seed, uint64_t picture, uint3
   }
 }
 
-void horizontal(const uint8_t* in, uint8_t* out, int columns, const int32_t* starts,
-                const int32_t* counts, const int32_t* weights, int stride) {
-  for (int column = 0; column < columns; ++column) {
-    const uint8_t* pixel = in + 3 * starts[column];
-    const int32_t* weight = weights + static_cast<int64_t>(column) * stride;
-    int32_t red = kHalf, green = kHalf, blue = kHalf;
-    for (int k = 0; k < counts[column]; ++k) {
-      red += pixel[3 * k] * weight[k];
-      green += pixel[3 * k + 1] * weight[k];
-      blue += pixel[3 * k + 2] * weight[k];
+// One RGB pixel from `taps` neighbours; `in` may be read one byte beyond the last of them.
+inline void blend(const uint8_t* in, uint8_t* out, int taps, const int32_t* weights) {
+#ifdef __SSE4_1__
+  __m128i sums = _mm_set1_epi32(kHalf);
+  for (int k = 0; k < taps; ++k) {
+    int32_t bytes;
+    memcpy(&bytes, in + 3 * k, sizeof bytes);
+    const __m128i pixel = _mm_cvtepu8_epi32(_mm_cvtsi32_si128(bytes));
+    sums = _mm_add_epi32(sums, _mm_mullo_epi32(pixel, _mm_set1_epi32(weights[k])));
+  }
+  sums = _mm_srai_epi32(sums, kPrecisionBits);
+  sums = _mm_packs_epi32(sums, sums);
+  const int32_t result = _mm_cvtsi128_si32(_mm_packus_epi16(sums, sums));  // clips, as to_byte
+  memcpy(out, &result, 3);
+#else
+  for (int channel = 0; channel < 3; ++channel)
+    out[channel] = resample(in + channel, 3, weights, taps);
+#endif
+}
+
+void horizontal(const uint8_t* in, int width, uint8_t* out, int columns, int taps,
+                const int32_t* starts, const int32_t* weights) {
+  for (int column = 0; column < columns; ++column, out += 3, weights += taps) {
+    const uint8_t* first = in + 3 * starts[column];
+    if (starts[column] + taps < width) {
+      blend(first, out, taps, weights);
+    } else {  // the row, and perhaps the picture, ends here
+      for (int channel = 0; channel < 3; ++channel)
+        out[channel] = resample(first + channel, 3, weights, taps);
     }
-    out[3 * column] = to_byte(red);
-    out[3 * column + 1] = to_byte(green);
-    out[3 * column + 2] = to_byte(blue);
   }
 }
 
-void vertical(const uint8_t* in, int64_t pitch, uint8_t* out, int bytes, int count,
+void vertical(const uint8_t* in, int64_t pitch, uint8_t* out, int bytes, int taps,
               const int32_t* weights, int32_t* sums) {
   for (int i = 0; i < bytes; ++i) sums[i] = kHalf;
-  for (int k = 0; k < count; ++k) {
+  for (int k = 0; k < taps; ++k) {
     const uint8_t* row = in + k * pitch;
     const int32_t weight = weights[k];
     for (int i = 0; i < bytes; ++i) sums[i] += row[i] * weight;

@@ -10,11 +10,11 @@ struct Loops {
   // Noise on elements [4 * block, 4 * block + count) of one picture; block counts fours.
   void (*noise)(Kind kind, const Level& level, uint64_t seed, uint64_t picture, uint32_t draw,
                 uint32_t block, int64_t count, const uint8_t* in, uint8_t* out);
-  // One row of RGB pixels: `columns` outputs, output i from `counts[i]` pixels at `starts[i]`.
-  void (*horizontal)(const uint8_t* in, uint8_t* out, int columns, const int32_t* starts,
-                     const int32_t* counts, const int32_t* weights, int stride);
-  // One row of `bytes` values from `count` rows at distance `pitch`.
-  void (*vertical)(const uint8_t* in, int64_t pitch, uint8_t* out, int bytes, int count,
+  // One row of `width` RGB pixels becomes `columns`: column i from `taps` pixels at `starts[i]`.
+  void (*horizontal)(const uint8_t* in, int width, uint8_t* out, int columns, int taps,
+                     const int32_t* starts, const int32_t* weights);
+  // One row of `bytes` values from `taps` rows at distance `pitch`; `sums` is room for a row.
+  void (*vertical)(const uint8_t* in, int64_t pitch, uint8_t* out, int bytes, int taps,
                    const int32_t* weights, int32_t* sums);
 };
 

@@ -62,7 +62,7 @@ std::vector<uint32_t> philox4x32(const std::vector<uint32_t>& counter,
                                  const std::vector<uint32_t>& key) {
   require(counter.size() == 4 && key.size() == 2, "philox4x32 takes 4 counter and 2 key words");
   std::vector<uint32_t> words = counter;
-  philox(words.data(), key[0], key[1]);
+  philox(words[0], words[1], words[2], words[3], key[0], key[1]);
   return words;
 }
 

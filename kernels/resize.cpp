@@ -33,20 +33,18 @@ void resize_one(const Loops& loops, const Resize& job, uint8_t* out, int height,
   const Axis x = make_axis(job.width, job.resized_width, columns.first, columns.count, filter);
   const Axis y = make_axis(job.height, job.resized_height, rows.first, rows.count, filter);
   const int bytes = columns.count * 3;
-  const int first = y.starts.front(), last = y.starts.back() + y.counts.back();
+  const int first = y.starts.front(), last = y.starts.back() + y.taps;
   std::vector<uint8_t> between(static_cast<size_t>(last - first) * bytes);
-  for (int row = first; row < last; ++row) {
-    const uint8_t* source = job.in + static_cast<int64_t>(row) * job.width * 3;
-    loops.horizontal(source, between.data() + static_cast<int64_t>(row - first) * bytes,
-                     columns.count, x.starts.data(), x.counts.data(), x.weights.data(), x.stride);
-  }
+  for (int row = first; row < last; ++row)
+    loops.horizontal(job.in + static_cast<int64_t>(row) * job.width * 3, job.width,
+                     between.data() + static_cast<int64_t>(row - first) * bytes, columns.count,
+                     x.taps, x.starts.data(), x.weights.data());
   std::vector<int32_t> sums(bytes);
-  for (int row = 0; row < rows.count; ++row) {
-    uint8_t* target = out + (static_cast<int64_t>(rows.begin + row) * width + columns.begin) * 3;
+  for (int row = 0; row < rows.count; ++row)
     loops.vertical(between.data() + static_cast<int64_t>(y.starts[row] - first) * bytes, bytes,
-                   target, bytes, y.counts[row],
-                   y.weights.data() + static_cast<int64_t>(row) * y.stride, sums.data());
-  }
+                   out + (static_cast<int64_t>(rows.begin + row) * width + columns.begin) * 3,
+                   bytes, y.taps, y.weights.data() + static_cast<int64_t>(row) * y.taps,
+                   sums.data());
 }
 
 }  // namespace
@@ -59,28 +57,33 @@ Span overlap(int window_start, int window, int resized) {
 
 Axis make_axis(int in, int out, int first, int count, Filter filter) {
   const double scale = static_cast<double>(in) / out;
-  const double filter_scale = std::max(scale, 1.0);
-  const double support = (filter == Filter::bicubic ? 2.0 : 1.0) * filter_scale;
+  const double stretch = std::max(scale, 1.0);
+  const double support = (filter == Filter::bicubic ? 2.0 : 1.0) * stretch;
+  const auto begin = [&](double centre) {
+    return std::max(0, static_cast<int>(centre - support + 0.5));
+  };
+  const auto end = [&](double centre) {
+    return std::min(in, static_cast<int>(centre + support + 0.5));
+  };
   Axis axis;
-  axis.stride = static_cast<int>(std::ceil(support)) * 2 + 1;
-  axis.starts.resize(count);
-  axis.counts.resize(count);
-  axis.weights.assign(static_cast<size_t>(count) * axis.stride, 0);
-  std::vector<double> exact(axis.stride);
   for (int i = 0; i < count; ++i) {
     const double centre = (first + i + 0.5) * scale;
-    const int start = std::max(0, static_cast<int>(centre - support + 0.5));
-    const int taps = std::min(in, static_cast<int>(centre + support + 0.5)) - start;
+    axis.taps = std::max(axis.taps, end(centre) - begin(centre));
+  }
+  axis.weights.assign(static_cast<size_t>(count) * axis.taps, 0);
+  std::vector<double> exact(axis.taps);
+  for (int i = 0; i < count; ++i) {
+    const double centre = (first + i + 0.5) * scale;
+    const int start = begin(centre), taps = end(centre) - start;
     double sum = 0.0;
     for (int k = 0; k < taps; ++k) {
-      exact[k] = weight_of(filter, (k + start - centre + 0.5) * (1.0 / filter_scale));
+      exact[k] = weight_of(filter, (k + start - centre + 0.5) * (1.0 / stretch));
       sum += exact[k];
     }
-    for (int k = 0; k < taps; ++k)
-      axis.weights[static_cast<size_t>(i) * axis.stride + k] =
-          to_fixed(sum != 0.0 ? exact[k] / sum : exact[k]);
-    axis.starts[i] = start;
-    axis.counts[i] = taps;
+    const int moved = std::min(start, in - axis.taps);  // all `taps` inputs must exist
+    int32_t* weights = axis.weights.data() + static_cast<size_t>(i) * axis.taps + start - moved;
+    for (int k = 0; k < taps; ++k) weights[k] = to_fixed(sum != 0.0 ? exact[k] / sum : exact[k]);
+    axis.starts.push_back(moved);
   }
   return axis;
 }
