@@ -21,12 +21,12 @@ def resolve_anchor(anchor: str) -> Path:
     """
     from open_clip import pretrained
 
-    model, _, tag = anchor.removeprefix(PREFIX).rpartition("/")
+    model, _, tag = anchor.removeprefix(PREFIX).partition("/")
     config = pretrained.get_pretrained_cfg(model, tag)
     if not config:
         tags = pretrained.list_pretrained_tags_by_model(model)
         raise UsageError(
-            f"open_clip has no weights '{tag}' of '{model}'" if model else "no tag",
+            f"open_clip has no weights '{tag}' of '{model}'" if tag else "the anchor names no tag",
             where=anchor,
             mend=f"tags of {model}: {', '.join(tags)}"
             if tags

@@ -10,7 +10,8 @@ import os
 import pickle
 import threading
 from bisect import bisect_right
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from hashlib import blake2b
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,7 +28,7 @@ SUFFIXES = (".pt", ".pth", ".bin", ".ckpt")
 _EMA_KEYS = ("state_dict_ema", "ema_state_dict", "model_ema")
 _RAW_KEYS = ("state_dict", "model_state_dict", "model")
 _STEP_KEYS = ("global_step", "step", "steps", "iteration")
-# safe_globals changes a table of the whole process; two threads must not open at once.
+# The allow-list is a table of the whole process; two threads must not open at once.
 _LOADING = threading.Lock()
 
 
@@ -89,7 +90,7 @@ def load_structure(path: Path, *, trust_pickle: bool = False) -> Any:
     import torch
 
     try:
-        with _LOADING, torch.serialization.safe_globals(_allowed_globals()):
+        with _allow_list():
             return torch.load(path, map_location="meta", weights_only=not trust_pickle, mmap=False)
     except pickle.UnpicklingError as error:
         raise _forbidden(path, error) from None
@@ -100,6 +101,25 @@ def load_structure(path: Path, *, trust_pickle: bool = False) -> Any:
             where=path,
             mend="copy it again; if training wrote it so, save it again with torch.save",
         ) from None
+
+
+@contextmanager
+def _allow_list() -> Iterator[None]:
+    """Allow exactly `_allowed_globals`, whatever else this process has registered with torch.
+
+    Importing torch.distributed alone registers dozens; a file that opens must open everywhere.
+    """
+    from torch.serialization import add_safe_globals, clear_safe_globals, get_safe_globals
+
+    with _LOADING:
+        registered = get_safe_globals()
+        clear_safe_globals()
+        add_safe_globals(_allowed_globals())
+        try:
+            yield
+        finally:
+            clear_safe_globals()
+            add_safe_globals(registered)
 
 
 def _allowed_globals() -> list[Any]:
@@ -125,7 +145,7 @@ def _forbidden(path: Path, error: Exception) -> CheckpointError:
     import torch
 
     try:
-        with _LOADING, torch.serialization.safe_globals(_allowed_globals()):
+        with _allow_list():
             named = sorted(torch.serialization.get_unsafe_globals_in_checkpoint(path))
     except (RuntimeError, ValueError, pickle.UnpicklingError, EOFError):
         named = []
