@@ -75,7 +75,7 @@ def find(
             the current folder is taken from the list's), and open_clip tags
             (`openclip:ViT-B-16/openai`).
         run: a name for the run, instead of its folder's.
-        weights: "raw" or "ema".
+        weights: "raw" or "ema"; anchors have one set of weights.
         samples_per_epoch: for checkpoints whose files do not say it.
         every, steps, epochs: see `fastclip.checkpoints.selection.select`.
         log: called with one line for each skipped file.
@@ -100,7 +100,10 @@ def find(
                 paths.append(path)
     found += _describe_all(paths, skipped)
     found = _steady(found, skipped)
-    found = [replace(c, run=name, weights=weights) for c, name in _with_runs(found, run)]
+    found = [
+        replace(c, run=name, weights="raw" if c.anchor else weights)
+        for c, name in _with_runs(found, run)
+    ]
     found, equal = drop_duplicates(sorted(found, key=_order))
     kept, unknown = select(found, every=every, steps=steps, epochs=epochs)
     kept = [
