@@ -68,8 +68,8 @@ FASTCLIP_HD void normal_pair(uint32_t radius_word, uint32_t angle_word, float& f
   const uint32_t odd = 0u - ((angle_word >> 30) & 1u);
   const uint32_t s = as_bits(sine), c = as_bits(cosine);
   const uint32_t flip = angle_word & 0x80000000u;
-  first = radius * as_float(((c & ~odd) | (s & odd)) ^ flip);
-  second = radius * as_float(((s & ~odd) | ((c ^ 0x80000000u) & odd)) ^ flip);
+  first = radius * as_float(((c & ~odd) | ((s ^ 0x80000000u) & odd)) ^ flip);
+  second = radius * as_float(((s & ~odd) | (c & odd)) ^ flip);
 }
 
 }  // namespace fastclip

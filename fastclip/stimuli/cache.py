@@ -11,12 +11,12 @@ import os
 import re
 import shutil
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from fastclip.errors import UsageError
-from fastclip.stimuli.view_file import SUFFIX, describe_view
+from fastclip.stimuli.view_file import describe_view
 
 _UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
 _BINARY = {"KI": 2**10, "MI": 2**20, "GI": 2**30, "TI": 2**40}
@@ -84,20 +84,18 @@ class Entry:
 
 def entries(folder: Path) -> list[Entry]:
     """Everything in the cache, what was used last first."""
+    rooms: dict[str, tuple[str, Callable[[Path], str]]] = {
+        "views": ("view", describe_view),
+        "manifests": ("manifest", _describe_manifest),
+        "graphs": ("graph", lambda path: path.name),
+    }
     found = []
-    for path in _children(folder / "views"):
-        if path.suffix == SUFFIX:
-            found.append(_entry(path, "view", describe_view(path)))
-    for path in _children(folder / "manifests"):
-        if path.suffix == ".json":
-            found.append(_entry(path, "manifest", _describe_manifest(path)))
-    for path in _children(folder / "graphs"):
-        if not path.name.startswith(".tmp-"):
-            found.append(_entry(path, "graph", path.name))
-    for room in ("views", "manifests", "graphs"):
+    for room, (kind, describe) in rooms.items():
         for path in _children(folder / room):
             if path.name.startswith(".tmp-"):
                 found.append(_entry(path, "left over", path.name))
+            else:
+                found.append(_entry(path, kind, describe(path)))
     return sorted(found, key=lambda entry: entry.used, reverse=True)
 
 
