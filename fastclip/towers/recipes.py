@@ -91,8 +91,9 @@ def check_finite(name: str, array: np.ndarray) -> None:
     flat = array.reshape(-1)
     # One pass through BLAS: any NaN or infinity survives a sum of squares. So does an overflow,
     # therefore the slow count has the last word.
-    if np.isfinite(np.dot(flat, flat)):
-        return
+    with np.errstate(over="ignore", invalid="ignore"):
+        if np.isfinite(np.dot(flat, flat)):
+            return
     bad = int(flat.size - np.count_nonzero(np.isfinite(flat)))
     if bad:
         raise CheckpointError(

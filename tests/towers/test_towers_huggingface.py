@@ -1,0 +1,116 @@
+"""Hugging Face CLIPModel against transformers' own forward."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from tower_helpers import example_ids, example_pixels, far_apart, info_of, run_graph
+
+from fastclip.errors import CheckpointError
+from fastclip.towers import get_towers, pack
+from fastclip.towers.huggingface import open_clip_config, preprocess_cfg
+from fastclip.towers.identify import architecture_of
+from fastclip.towers.manifest import adapt
+
+TEXT = {
+    "hidden_size": 32,
+    "intermediate_size": 80,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "vocab_size": 99,
+    "max_position_embeddings": 16,
+    "bos_token_id": 97,
+    "eos_token_id": 98,
+    "pad_token_id": 0,
+}
+VISION = {
+    "hidden_size": 48,
+    "intermediate_size": 96,
+    "num_hidden_layers": 1,
+    "num_attention_heads": 3,
+    "image_size": 32,
+    "patch_size": 8,
+    "layer_norm_eps": 1e-3,
+}
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, Path]:
+    from transformers import CLIPConfig, CLIPModel
+
+    torch.manual_seed(0)
+    config = CLIPConfig(text_config=TEXT, vision_config=VISION, projection_dim=24)
+    model = CLIPModel(config).eval()
+    for parameter in model.parameters():
+        torch.nn.init.normal_(parameter, std=0.3)
+    folder = tmp_path_factory.mktemp("hf")
+    model.save_pretrained(folder)
+    (folder / "preprocessor_config.json").write_text(
+        json.dumps({"image_mean": [0.1, 0.2, 0.3], "image_std": [0.4, 0.5, 0.6], "resample": 2})
+    )
+    return model, folder
+
+
+def test_embeddings_equal_transformers(saved: tuple[Any, Path], folder: Path) -> None:
+    model, place = saved
+    architecture = architecture_of(str(place / "config.json"))
+    preprocessing = architecture.preprocessing
+    assert architecture.config["quick_gelu"] is True
+    assert preprocessing.mean == (0.1, 0.2, 0.3)
+    assert preprocessing.pixels.interpolation == "bilinear"
+
+    state = {name: tensor.numpy() for name, tensor in model.state_dict().items()}
+    towers = get_towers(architecture, cache_dir=folder / "cache")
+    assert towers.text is not None and towers.dynamic_text
+    own = adapt(towers, info_of(state), "huggingface")
+    assert own.manifest.needed == tuple(sorted(state))
+
+    pixels, (ids, eot) = example_pixels(towers), example_ids(towers)
+    mean, std = (np.array(v, np.float32) for v in (preprocessing.mean, preprocessing.std))
+    x = torch.from_numpy((pixels / np.float32(255) - mean) / std).permute(0, 3, 1, 2)
+    with torch.no_grad():
+        images = model.visual_projection(model.vision_model(pixel_values=x).pooler_output)
+        hidden = model.text_model(input_ids=torch.from_numpy(ids)).pooler_output
+        texts = model.text_projection(hidden)
+    got = run_graph(towers.visual, own.manifest, state, pixels=pixels)
+    assert far_apart(images.numpy(), got) < 1e-6
+    got = run_graph(towers.text, own.manifest, state, ids=ids, eot=eot)
+    assert far_apart(texts.numpy(), got) < 1e-6
+
+    module = towers.build_module()
+    module.load(pack(own.module_manifest, state))
+    assert far_apart(images.numpy(), module.encode_image(torch.from_numpy(pixels)).numpy()) < 1e-6
+
+
+def test_old_config_files_leave_defaults_out() -> None:
+    config = open_clip_config(
+        {"model_type": "clip", "projection_dim": 512, "text_config": {"eos_token_id": 2}}, "x"
+    )
+    assert config["vision_cfg"]["width"] == 768 and config["vision_cfg"]["head_width"] == 64
+    assert config["text_cfg"]["heads"] == 8
+    # 2 stands for OpenAI's rule: the highest id is the end of text.
+    assert "pool_type" not in config["text_cfg"]
+
+
+@pytest.mark.parametrize(
+    ("config", "said"),
+    [
+        ({"model_type": "siglip"}, "only 'clip'"),
+        ({"model_type": "clip", "vision_config": {"hidden_act": "gelu"}}, "both"),
+    ],
+)
+def test_what_cannot_be_mapped_is_refused(config: dict[str, Any], said: str) -> None:
+    with pytest.raises(CheckpointError, match=said):
+        open_clip_config(config, "config.json")
+
+
+def test_preprocessor_config() -> None:
+    squash = preprocess_cfg({"size": {"height": 8, "width": 8}, "resample": 3})
+    assert squash["resize_mode"] == "squash" and squash["interpolation"] == "bicubic"
+    crop = preprocess_cfg({"size": {"shortest_edge": 8}, "do_center_crop": True})
+    assert crop["resize_mode"] == "shortest"
