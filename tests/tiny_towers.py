@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import json
 import shutil
 import tempfile
 from functools import lru_cache
@@ -11,9 +12,9 @@ from typing import Any
 
 from fastclip.towers.base import Towers
 from fastclip.towers.cache import get_towers
-from fastclip.towers.identify import make_architecture
+from fastclip.towers.identify import architecture_of
 
-_TEXT = {"context_length": 20, "vocab_size": 90, "width": 32, "heads": 2, "layers": 2}
+_TEXT = {"context_length": 20, "vocab_size": 90, "width": 32, "heads": 2, "layers": 1}
 
 CONFIGS: dict[str, dict[str, Any]] = {
     "vit": {
@@ -52,9 +53,9 @@ CONFIGS: dict[str, dict[str, Any]] = {
 @lru_cache
 def tiny_towers(kind: str, text: bool = True) -> Towers:
     """Towers of one of `CONFIGS`, in a cache folder of this test session."""
-    config = CONFIGS[kind]
-    architecture = make_architecture(kind, config, {}, source="test")
-    return get_towers(architecture, cache_dir=_cache(), text=text)
+    config = _cache() / f"{kind}.json"
+    config.write_text(json.dumps(CONFIGS[kind]))
+    return get_towers(architecture_of(str(config)), cache_dir=_cache(), text=text)
 
 
 @lru_cache

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, ClassVar, Self
@@ -88,7 +88,7 @@ class Engine(ABC):
         """Swap in a checkpoint's weights; every packed name, every time.
 
         Raises:
-            EngineError: a name is missing or unexpected.
+            EngineError: a name is missing or unexpected, or has another shape.
         """
 
     @abstractmethod
@@ -140,15 +140,22 @@ def pad_rows(array: npt.NDArray[Any], rows: int) -> npt.NDArray[Any]:
     return np.concatenate([array, np.repeat(array[-1:], rows - len(array), axis=0)])
 
 
-def refuse_wrong_names(packed: Mapping[str, np.ndarray], expected: Iterable[str]) -> None:
-    """Check that `packed` holds the expected names and no others.
+def refuse_misfits(packed: Mapping[str, np.ndarray], manifest: Manifest) -> None:
+    """Check that `packed` holds the manifest's names, no others, in their shapes.
 
     Raises:
-        EngineError: names what is missing or unexpected.
+        EngineError: names what is missing, unexpected or of another shape.
     """
+    expected = manifest.recipes.keys()
+    misshapen = {
+        name
+        for name, shape in manifest.shapes.items()
+        if name in packed and packed[name].shape != shape
+    }
     for kind, names in (
-        ("missing", set(expected) - packed.keys()),
-        ("unexpected", packed.keys() - set(expected)),
+        ("missing", expected - packed.keys()),
+        ("unexpected", packed.keys() - expected),
+        ("of another shape", misshapen),
     ):
         if names:
             raise EngineError(

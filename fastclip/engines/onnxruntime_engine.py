@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from fastclip.engines.base import Engine, Shapes, pad_rows, refuse_wrong_names
+from fastclip.engines.base import Engine, Shapes, pad_rows, refuse_misfits
 from fastclip.engines.memory import release_freed_memory
 from fastclip.errors import EngineError
 
@@ -26,10 +26,11 @@ class OnnxRuntimeEngine(Engine):
     level: the convolution then keeps the weights that are in the file.
 
     A session copies what it is given (and repacks matrices for its kernels), so `load` may be
-    followed by freeing the arrays. Its creation costs about 0.9 s of one core for a ViT-B-32
-    visual tower (335 MiB of weights), with 555 MiB for the moment and 335 MiB afterwards. The
-    text tower's session is made by the first `encode_texts`; until then the engine holds that
-    tower's arrays.
+    followed by freeing the arrays. It takes an array of another shape without a word.
+
+    Its creation costs about 0.9 s of one core for a ViT-B-32 visual tower (335 MiB of weights),
+    with 555 MiB for the moment and 335 MiB afterwards. The text tower's session is made by the
+    first `encode_texts`; until then the engine holds that tower's arrays.
 
     The same weights, batch sizes and number of threads give the same bytes.
     """
@@ -56,7 +57,7 @@ class OnnxRuntimeEngine(Engine):
     def load(self, packed: Mapping[str, np.ndarray]) -> None:
         # The last checkpoint's sessions go first: two of them never fit the memory target.
         self._sessions = {}
-        refuse_wrong_names(packed, self._towers.manifest.recipes)
+        refuse_misfits(packed, self._towers.manifest)
         self._waiting = {
             part: {name: packed[name] for name in graph.initializers}
             for part, graph in self._graphs().items()

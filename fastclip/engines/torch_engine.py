@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from fastclip.engines.base import Engine, Shapes, pad_rows, refuse_wrong_names
+from fastclip.engines.base import Engine, Shapes, pad_rows, refuse_misfits
 from fastclip.errors import EngineError
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ class TorchEngine(Engine):
         return pixels
 
     def load(self, packed: Mapping[str, np.ndarray]) -> None:
-        refuse_wrong_names(packed, self._towers.module_manifest.recipes)
+        refuse_misfits(packed, self._towers.module_manifest)
         self._module.load(packed)
         self._loaded = True
 

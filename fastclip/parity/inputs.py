@@ -10,7 +10,7 @@ import numpy.typing as npt
 if TYPE_CHECKING:
     from fastclip.towers.module import TowerModule
 
-PAIRS = 3
+PAIRS = 2
 
 
 def random_pictures(n: int, height: int, width: int) -> npt.NDArray[np.uint8]:
@@ -22,8 +22,8 @@ def random_pictures(n: int, height: int, width: int) -> npt.NDArray[np.uint8]:
 def smooth_pairs(height: int, width: int) -> npt.NDArray[np.uint8]:
     """`PAIRS` smooth pictures, then their mildly distorted twins: `[2 * PAIRS, H, W, 3]`.
 
-    Each picture is a sum of slow waves, another phase per channel. The twins are brighter by 8,
-    of 0.85 times the contrast, and striped by +-6 along the diagonal.
+    Each picture is a sum of slow waves, another phase per channel. One twin is brighter
+    by 8, the other striped by +-6 along the diagonal.
     """
     y = np.linspace(0, 2 * np.pi, height)[:, None, None]
     x = np.linspace(0, 2 * np.pi, width)[None, :, None]
@@ -37,8 +37,7 @@ def smooth_pairs(height: int, width: int) -> npt.NDArray[np.uint8]:
         ]
     )
     stripes = 6 * np.sign(np.sin(40 * (x + y)))
-    twins = [pictures[0] + 8, 127.5 + 0.85 * (pictures[1] - 127.5), pictures[2] + stripes]
-    both = np.concatenate([pictures, np.stack(twins)])
+    both = np.concatenate([pictures, pictures + np.stack([np.full_like(stripes, 8), stripes])])
     drawn: npt.NDArray[np.uint8] = np.clip(np.rint(both), 0, 255).astype(np.uint8)
     return drawn
 

@@ -1,0 +1,77 @@
+"""Engines that are wrong in the ways engines are known to be wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from fastclip.engines.onnxruntime_engine import OnnxRuntimeEngine
+
+MLP_BIAS = "visual/transformer.resblocks.0.mlp.c_fc.bias"
+FIRST_NORM = "visual/transformer.resblocks.0.ln_1.weight"
+SECOND_NORM = "visual/transformer.resblocks.1.ln_1.weight"
+
+
+class DropsBias(OnnxRuntimeEngine):
+    """TensorRT was known to treat a bias as zero after a refit."""
+
+    def load(self, packed: Mapping[str, np.ndarray]) -> None:
+        super().load({**packed, MLP_BIAS: np.zeros_like(packed[MLP_BIAS])})
+
+
+class KeepsOneTensor(OnnxRuntimeEngine):
+    """One tensor stays that of the first checkpoint, as with onnxruntime's add_initializer."""
+
+    kept: np.ndarray | None = None
+
+    def load(self, packed: Mapping[str, np.ndarray]) -> None:
+        if self.kept is None:
+            self.kept = packed["visual/conv1.weight"]
+        super().load({**packed, "visual/conv1.weight": self.kept})
+
+
+class KeepsEverything(OnnxRuntimeEngine):
+    """The swap does nothing after the first."""
+
+    loaded = False
+
+    def load(self, packed: Mapping[str, np.ndarray]) -> None:
+        if not self.loaded:
+            super().load(packed)
+        self.loaded = True
+
+
+class SwapsTwoTensors(OnnxRuntimeEngine):
+    """Two tensors of one shape change places."""
+
+    def load(self, packed: Mapping[str, np.ndarray]) -> None:
+        exchanged = {FIRST_NORM: packed[SECOND_NORM], SECOND_NORM: packed[FIRST_NORM]}
+        super().load({**packed, **exchanged})
+
+
+class ReturnsNaN(OnnxRuntimeEngine):
+    """One picture's embedding holds NaN."""
+
+    def encode_images(self, handle: Any, lo: int, hi: int) -> Any:
+        outputs = super().encode_images(handle, lo, hi).copy()
+        outputs[-1, 0] = np.nan
+        return outputs
+
+
+class ReturnsZero(OnnxRuntimeEngine):
+    """A prompt's embedding is zero."""
+
+    def encode_texts(self, ids: Any, eot: Any) -> Any:
+        return super().encode_texts(ids, eot) * 0
+
+
+SABOTEURS = (
+    DropsBias,
+    KeepsOneTensor,
+    KeepsEverything,
+    SwapsTwoTensors,
+    ReturnsNaN,
+    ReturnsZero,
+)
