@@ -89,7 +89,7 @@ class CheckpointFile(ABC):
 
     @abstractmethod
     def digest(self, names: Iterable[str]) -> str:
-        """Hex BLAKE2b over (name, dtype, shape, stored bytes) of these tensors, by name.
+        """Hex SHA-256 over (name, dtype, shape, stored bytes) of these tensors, by name.
 
         Tensors that `read` has already been asked for are hashed while they are read and are
         not read twice.

@@ -19,6 +19,7 @@ from fastclip.checkpoints.huggingface import HuggingFaceReader, owns
 from fastclip.checkpoints.names import natural_key, run_folder, run_names
 from fastclip.checkpoints.provenance import training_place
 from fastclip.checkpoints.selection import Bounds, select
+from fastclip.checkpoints.zip_directory import CUT_SHORT
 from fastclip.errors import CheckpointError, UsageError
 
 _SUFFIXES = (".pt", ".pth", ".bin", ".ckpt", ".safetensors")
@@ -54,6 +55,11 @@ class Found:
 
     checkpoints: list[Checkpoint] = field(default_factory=list)
     skipped: Skipped = field(default_factory=list)
+
+    @property
+    def cut_short(self) -> Skipped:
+        """Those of `skipped` that are whole neither now nor soon: broken, not being written."""
+        return [(path, reason) for path, reason in self.skipped if CUT_SHORT in reason]
 
 
 def find(

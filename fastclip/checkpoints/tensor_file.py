@@ -10,7 +10,7 @@ import struct
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from hashlib import blake2b
+from hashlib import sha256
 from math import prod
 from pathlib import Path
 
@@ -135,7 +135,7 @@ class PreadFile(CheckpointFile):
     def digest(self, names: Iterable[str]) -> str:
         wanted = sorted(set(names))
         self.read(name for name in wanted if name not in self._digests)
-        whole = blake2b(digest_size=32)
+        whole = sha256()
         for name in wanted:
             info = self.tensors[name]
             whole.update(f"{name}\0{info.dtype}\0{list(info.shape)}\0".encode())
@@ -151,7 +151,7 @@ class PreadFile(CheckpointFile):
                 mend=f"store it as one of: {', '.join(NUMPY_KINDS)}",
             )
         values = self._read_values(stored)
-        self._digests[name] = blake2b(values.data, digest_size=32).digest()
+        self._digests[name] = sha256(values.data).digest()
         if stored.dtype == "bfloat16":
             wide = values.astype("<u4")
             wide <<= 16

@@ -20,6 +20,7 @@ _TAIL = 1 << 16
 _END = b"PK\5\6"
 _END64_LOCATOR = b"PK\6\7"
 _END64 = b"PK\6\6"
+CUT_SHORT = "cut short"
 _RECENT = 600.0  # seconds; only chooses the words
 
 
@@ -138,4 +139,4 @@ def _without_end(tail: bytes, stat: os.stat_result) -> str:
     if tail.startswith(b"version https://git-lfs"):
         return "the file is a Git LFS pointer: its content was not downloaded"
     recent = time.time() - stat.st_mtime < _RECENT
-    return "no zip end record: " + ("still being written" if recent else "the file is cut short")
+    return "no zip end record: " + ("still being written" if recent else f"the file is {CUT_SHORT}")

@@ -24,10 +24,13 @@ def models(pattern: str) -> None:
 @command.command()
 def tasks() -> None:
     """What can be measured."""
-    from fastclip.evaluators import TASKS, summary
+    from importlib import import_module
+
+    from fastclip.evaluators import TASKS
 
     for name in TASKS:
-        click.echo(f"{name:24}{summary(name)}")
+        documentation = import_module(TASKS.get(name).__module__).__doc__ or ""
+        click.echo(f"{name:24}{documentation.splitlines()[0]}")
 
 
 @command.command()

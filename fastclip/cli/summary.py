@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -12,89 +13,81 @@ if TYPE_CHECKING:
 
     from fastclip.sweep.run import Outcome
 
-HEADLINES = (
-    # task, metric, what singles out the headline row, title
+HEADLINES: tuple[tuple[str, str, dict[str, str | None], str], ...] = (
+    # task, metric, what singles out the headline row (None is NA), title
     ("iqa", "srcc", {"subset": "pooled", "distance": "cosine"}, "image quality SRCC"),
     ("shape-bias", "shape_bias", {"category": None}, "shape bias"),
     ("shape-bias", "cue_accuracy", {"category": None}, "cue accuracy"),
     ("robustness", "acc1", {"distortion": "none"}, "clean accuracy"),
     ("robustness", "acc1", {"distortion": "gaussian_noise"}, "noisy accuracy"),
-    ("robustness", "drop_rel", {}, "accuracy drop"),
+    ("robustness", "drop_rel", {}, "relative drop"),
 )
 
 
 def print_summary(out: Path, outcome: Outcome) -> None:
-    """One line per curve with first, last, highest and a sparkline; then counts and files."""
+    """A table per run and architecture, then counts, failures and where the rows are."""
+    import pandas as pd
+
+    print_curves(pd.read_parquet(out / "results.parquet"))
+    for name, error in outcome.failures.items():
+        click.echo(f"failed: {name}: {error}", err=True)
+    click.echo(
+        f"{outcome.done} measured, {outcome.already_done} already measured, "
+        f"{len(outcome.failures)} failed; rows in {out / 'results.csv'}"
+    )
+
+
+def print_curves(rows: pd.DataFrame) -> None:
+    """One line per headline curve: first, last and highest value, where, and a sparkline."""
+    from rich import box
     from rich.console import Console
     from rich.table import Table
 
-    rows = read_rows(out)
-    console = Console()
     for (run, arch), group in rows.groupby(["run", "arch"], sort=False):
-        table = Table(title=f"{run}  ({arch}, {group['checkpoint_id'].nunique()} checkpoints)")
-        for column in ("quantity", "data set", "first", "last", "highest", "at", "over training"):
-            table.add_column(
-                column, justify="left" if column in ("quantity", "data set") else "right"
-            )
-        for curve in curves(group):
-            table.add_row(*curve)
-        console.print(table)
-    counts = f"{outcome.done} measured, {outcome.already_done} already measured"
-    console.print(
-        f"{counts}, {len(outcome.failures)} failed. Rows: {out / 'results.csv'}",
-        markup=False,
-        highlight=False,
-        soft_wrap=True,
-    )
-    for name, error in outcome.failures.items():
-        click.echo(f"failed: {name}: {error}", err=True)
+        count = group["checkpoint"].nunique()
+        table = Table(title=f"{run}: {arch}, {count} checkpoints", box=box.SIMPLE)
+        for heading in ("", "data set"):
+            table.add_column(heading, overflow="fold")
+        for heading in ("first", "last", "highest", "at"):
+            table.add_column(heading, justify="right", no_wrap=True)
+        table.add_column("over training", no_wrap=True)
+        for cells in curve_lines(group):
+            table.add_row(*cells)
+        Console().print(table)
 
 
-def read_rows(out: Path) -> pd.DataFrame:
-    """The rows that `results.parquet` holds."""
-    import pandas as pd
-
-    return pd.read_parquet(out / "results.parquet")
-
-
-def curves(group: pd.DataFrame) -> list[tuple[str, ...]]:
-    """The headline curves of one run, formatted."""
+def curve_lines(group: pd.DataFrame) -> Iterator[tuple[str, ...]]:
+    """The headline curves of one run, as cells of the table."""
     from fastclip.report.sparkline import sparkline
 
-    lines = []
+    factors_of_a_curve = ["dataset", "level", "noise_seed", "protocol_id"]
     for task, metric, factors, title in HEADLINES:
         chosen = group[(group["task"] == task) & (group["metric"] == metric)]
         for column, wanted in factors.items():
             chosen = chosen[chosen[column].isna() if wanted is None else chosen[column] == wanted]
-        for keys, curve in chosen.groupby(
-            ["dataset", "level", "noise_seed", "protocol_id"], dropna=False, sort=False
-        ):
-            values = curve["value"]
-            if values.notna().any():
-                dataset, level = keys[0], keys[1]
-                label = title if level != level or level is None else f"{title}, noise {level:g}"
-                best = values.astype(float).idxmax()
-                lines.append(
-                    (
-                        label,
-                        str(dataset),
-                        _number(values.iloc[0]),
-                        _number(values.iloc[-1]),
-                        _number(values.loc[best]),
-                        _place(curve.loc[best]),
-                        sparkline([None if v != v else float(v) for v in values.astype(float)]),
-                    )
-                )
-    return lines
+        for key, curve in chosen.groupby(factors_of_a_curve, dropna=False, sort=False):
+            dataset, level, *_ = key
+            values = [None if value != value else float(value) for value in curve["value"]]
+            known = [(value, row) for row, value in enumerate(values) if value is not None]
+            if not known:
+                continue
+            highest, row = max(known, key=lambda pair: (pair[0], -pair[1]))
+            yield (
+                title if level != level else f"{title}, sigma {level:g}",
+                str(dataset),
+                _number(values[0]),
+                _number(values[-1]),
+                _number(highest),
+                _place(curve.iloc[row]),
+                sparkline(values),
+            )
 
 
-def _number(value: object) -> str:
-    import pandas as pd
-
-    return "NA" if pd.isna(value) else f"{value:.3f}"  # type: ignore[call-overload,str-format]
+def _number(value: float | None) -> str:
+    return "NA" if value is None else f"{value:.3f}"
 
 
-def _place(row: pd.Series) -> str:
+def _place(row: pd.Series[Any]) -> str:
     import pandas as pd
 
     for column in ("step", "epoch"):

@@ -26,7 +26,7 @@ class PictureSource(ABC):
 
     @abstractmethod
     def name(self, row: int) -> str:
-        """Name of the picture within its set, stable over machines ("airplane/airplane1-cat2.png")."""
+        """Name of the picture within its set, stable over machines ("bear/bear1-cat2.png")."""
 
     @abstractmethod
     def stat(self, row: int) -> tuple[str, int, int]:

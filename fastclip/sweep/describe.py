@@ -22,7 +22,8 @@ def describe_plan(config: SweepConfig) -> Iterator[str]:
     yield f"output      {config.output_dir}"
     yield f"tasks       {', '.join(plan.tasks)}"
     for dataset in plan.datasets:
-        yield f"data        {dataset.label}: {len(dataset.pictures):,} pictures, {dataset.found:,} rows"
+        pictures, rows = len(dataset.pictures), dataset.found
+        yield f"data        {dataset.label}: {pictures:,} pictures, {rows:,} rows"
     store = ViewStore(config.cache_dir, config.memory, config.workers)
     index = SightingIndex(config.output_dir)
     for group in plan.groups:
@@ -60,9 +61,9 @@ def _describe_group(
     for view in views:
         yield f"  view      {_view_line(view)}"
     yield f"  forwards  {pictures:,} pictures and {prompts:,} prompts per checkpoint"
-    cost = sum(view.bytes for view in views)
-    disk = sum(view.bytes for view in views if not view.cached)
-    yield f"  memory    {size_text(cost)} of pictures; {size_text(disk)} still to be written to the cache"
+    cost = size_text(sum(view.bytes for view in views))
+    disk = size_text(sum(view.bytes for view in views if not view.cached))
+    yield f"  memory    {cost} of pictures; {disk} still to be written to the cache"
     settled = read_settled(config.output_dir)
     threads = settled.threads if settled is not None else config.workers
     each, source = seconds_per_checkpoint(
@@ -71,8 +72,8 @@ def _describe_group(
     if each is None:
         yield f"  time      not known: {source}"
     else:
-        todo = len(group.checkpoints) - known
-        yield f"  time      about {each:.3g} s per checkpoint, {each * todo / 60:.1f} min in all ({source})"
+        minutes = each * (len(group.checkpoints) - known) / 60
+        yield f"  time      about {each:.3g} s per checkpoint, {minutes:.1f} min in all ({source})"
 
 
 def _view_line(view: PlannedView) -> str:

@@ -9,6 +9,7 @@ from pathlib import Path
 from fastclip.checkpoints import open_checkpoint
 from fastclip.checkpoints.base import Checkpoint
 from fastclip.checkpoints.find import find
+from fastclip.checkpoints.names import run_folder
 from fastclip.errors import CheckpointError, UsageError
 from fastclip.evaluators import TASKS
 from fastclip.evaluators.options import TaskOptions
@@ -72,7 +73,14 @@ def make_plan(config: SweepConfig, options: TaskOptions) -> Plan:
     datasets = _datasets(config)
     tasks, used, notes = _tasks(config, datasets, options)
     groups, unreadable = group_by_architecture(config, found.checkpoints)
-    return Plan(groups, used, tasks, tuple(found.skipped), tuple(unreadable), tuple(notes))
+    cut = [(_broken(path), CheckpointError(why, where=path)) for path, why in found.cut_short]
+    skipped = [skip for skip in found.skipped if skip not in found.cut_short]
+    return Plan(groups, used, tasks, tuple(skipped), (*unreadable, *cut), tuple(notes))
+
+
+def _broken(path: Path) -> Checkpoint:
+    """A name for a file that could not even be stamped."""
+    return Checkpoint(path, run=run_folder(path).name, format="", stamp="")
 
 
 def _datasets(config: SweepConfig) -> list[Dataset]:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 import pickle
 import resource
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -84,7 +86,12 @@ def test_truncated_checkpoint_fails_alone(fastclip: Run, tmp_path: Path, cifar: 
     (run / "epoch_3.pt").write_bytes(whole[: len(whole) // 2])
     code, text = sweep(fastclip, run, tmp_path, "--data", cifar)
     assert code == 0, text
-    assert "epoch_3.pt: skipped" in text  # no zip end record: taken for a file being written
+    assert "epoch_3.pt: skipped, no zip end record: still being written" in text
+    an_hour_ago = time.time() - 3600
+    os.utime(run / "epoch_3.pt", (an_hour_ago, an_hour_ago))
+    code, text = sweep(fastclip, run, tmp_path, "--data", cifar)
+    assert code == 1, text
+    assert "cut short" in text
     (run / "epoch_3.pt").write_bytes(whole[:1000] + whole[3000:])
     code, text = sweep(fastclip, run, tmp_path, "--data", cifar)
     assert code == 1, text
