@@ -19,7 +19,7 @@ from fastclip.checkpoints.huggingface import HuggingFaceReader, owns
 from fastclip.checkpoints.names import natural_key, run_folder, run_names
 from fastclip.checkpoints.provenance import training_place
 from fastclip.checkpoints.selection import Bounds, select
-from fastclip.checkpoints.zip_directory import CUT_SHORT
+from fastclip.checkpoints.unfinished import CUT_SHORT
 from fastclip.errors import CheckpointError, UsageError
 
 _SUFFIXES = (".pt", ".pth", ".bin", ".ckpt", ".safetensors")

@@ -15,6 +15,7 @@ import numpy as np
 
 from fastclip.checkpoints.base import CheckpointFile, Metadata, Reader
 from fastclip.checkpoints.tensor_file import NUMPY_KINDS, PreadFile, Stored, own_names
+from fastclip.checkpoints.unfinished import unfinished
 from fastclip.errors import CheckpointError
 
 _DTYPES = {
@@ -95,7 +96,7 @@ def read_header(path: Path) -> Header:
             length = struct.unpack("<Q", prefix)[0] if len(prefix) == 8 else stat.st_size
             if length > min(stat.st_size - 8, _LONGEST_HEADER):
                 raise CheckpointError(
-                    "no whole header: still being written, cut short, or not a safetensors file",
+                    f"no whole header: {unfinished(stat)}, or not a safetensors file",
                     where=path,
                 )
             raw = file.read(length)
@@ -111,7 +112,7 @@ def read_header(path: Path) -> Header:
     if 8 + length + end != stat.st_size:
         raise CheckpointError(
             f"{stat.st_size} bytes long where its header says {8 + length + end}: "
-            "still being written, or cut short",
+            + unfinished(stat),
             where=path,
         )
     digest = blake2b(raw, digest_size=12).hexdigest()

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import os
 import struct
-import time
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 
+from fastclip.checkpoints.unfinished import unfinished
 from fastclip.errors import CheckpointError
 
 # Holds the directory of a ViT-B/32 checkpoint with its optimizer; more costs a second pread.
@@ -20,8 +20,6 @@ _TAIL = 1 << 16
 _END = b"PK\5\6"
 _END64_LOCATOR = b"PK\6\7"
 _END64 = b"PK\6\6"
-CUT_SHORT = "cut short"
-_RECENT = 600.0  # seconds; only chooses the words
 
 
 @dataclass(frozen=True)
@@ -138,5 +136,4 @@ def _without_end(tail: bytes, stat: os.stat_result) -> str:
         return "the file is empty"
     if tail.startswith(b"version https://git-lfs"):
         return "the file is a Git LFS pointer: its content was not downloaded"
-    recent = time.time() - stat.st_mtime < _RECENT
-    return "no zip end record: " + ("still being written" if recent else f"the file is {CUT_SHORT}")
+    return f"no zip end record: {unfinished(stat)}"

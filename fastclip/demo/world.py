@@ -129,12 +129,12 @@ def sample(rng: np.random.Generator, shape: IntArray, texture: IntArray) -> Scen
     return Scenes(
         shape=shape,
         texture=texture,
-        centre=uniform(0.44, 0.56, 2),
-        radius=uniform(0.32, 0.48),
-        angle=uniform(-0.15, 0.15),
-        period=uniform(0.14, 0.19),
-        phase=uniform(-0.3, 0.3, 2),
-        turn=uniform(-0.1, 0.1),
+        centre=uniform(0.4, 0.6, 2),
+        radius=uniform(0.28, 0.46),
+        angle=uniform(-0.25, 0.25),
+        period=uniform(0.13, 0.2),
+        phase=uniform(-0.5, 0.5, 2),
+        turn=uniform(-0.15, 0.15),
         colour=colour,
         ground=ground,
         first=first,
@@ -255,7 +255,7 @@ def _sentences(scenes: Scenes, row: int) -> tuple[list[str], list[str]]:
     if scenes.shape[row] < 0:
         return [f"a close-up photo of {_a(word)}."], [f"a close-up photo of {_a(coloured)}."]
     plain = [f"a photo of {_a(word)}.", f"a photo of the {word}.", f"a picture of {_a(word)}."]
-    size = "large" if scenes.radius[row] > 0.4 else "small"
+    size = "large" if scenes.radius[row] > 0.37 else "small"
     ground = COLOUR_NAMES[int(scenes.ground[row])]
     detailed = [
         f"a photo of {_a(coloured)}.",

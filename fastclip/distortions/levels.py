@@ -28,8 +28,8 @@ make_imagenet_c.py; Geirhos et al. 2021, bethgelab/model-vs-human)."""
 def parse(text: str, seed: int = 0, draw: int = 0) -> Distortion:
     """Read one distortion: `gaussian_noise:sigma=0.1` or `gaussian_noise:cifar-c=3`.
 
-    The parameter's name is the kind's own (`fastclip ls distortions`), or a published set's with
-    the severity, counted from 1.
+    The parameter is the kind's own (`sigma`, `width`, `amount`, `photons`), or a published set's
+    name with the severity, counted from 1.
 
     Raises:
         UsageError: an unknown kind, parameter or severity, or a level out of its range.

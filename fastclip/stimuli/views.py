@@ -30,7 +30,7 @@ from fastclip.stimuli.base import (
     View,
 )
 from fastclip.stimuli.budget import Budget
-from fastclip.stimuli.cache import cache_folder
+from fastclip.stimuli.cache import cache_folder, prune
 from fastclip.stimuli.decode import stored_mode
 from fastclip.stimuli.manifest import (
     SOUND,
@@ -243,6 +243,7 @@ class ViewStore:
         self.budget.resident -= size
 
     def _make(self, maker: _Maker, path: Path, key: str, *, stored: bool) -> Header:
+        prune(self.cache_dir)  # only what a killed process left
         maker.prepare()
         rows, same_as = maker.manifest.distinct
         pictures = in_order(maker.picture, rows.tolist(), self.threads)

@@ -60,6 +60,20 @@ def export_tower(module: TowerModule, part: str, passes: Sequence[str]) -> Tower
         EngineError: torch cannot export the tower, or a weight that matters is not among the
             graph's initializers.
     """
+    export = capture(module, part)
+    for name in passes:
+        PASSES.get(name)(export)
+    common_passes.RemoveUnusedNodesPass()(export.model)
+    _drop_unused(export, module, part)
+    return export
+
+
+def capture(module: TowerModule, part: str) -> TowerExport:
+    """The tower's graph as torch exports it, before any pass.
+
+    Raises:
+        EngineError: torch cannot export the tower.
+    """
     module.load(lively_state(module.state_names(), seed=0))
     tower, example, axes = _example(module, part)
     (name,) = axes
@@ -80,16 +94,16 @@ def export_tower(module: TowerModule, part: str, passes: Sequence[str]) -> Tower
             f"torch cannot export the {part} tower: {type(error).__name__}: {error}"
         ) from error
     assert program is not None
-    export = _collect(program.model, module, part)
-    for pass_name in passes:
-        PASSES.get(pass_name)(export)
-    common_passes.RemoveUnusedNodesPass()(export.model)
-    _check_complete(export, module, part, tower, example)
-    return export
+    return _collect(program.model, module, part)
 
 
-def save_graph(export: TowerExport, path: Path) -> TowerGraph:
-    """Write the graph; weights are declared external and their data is nowhere."""
+def serialised(export: TowerExport, folder: Path, part: str) -> tuple[TowerGraph, bytes]:
+    """The ONNX file's bytes; weights are declared external and their data is nowhere.
+
+    Returns:
+        the graph as it will be once the bytes are written to its path in `folder`, and the
+        bytes.
+    """
     graph = export.model.graph
     offset = 0
     for name, shape in export.shapes.items():
@@ -100,14 +114,15 @@ def save_graph(export: TowerExport, path: Path) -> TowerGraph:
         offset += length
     _strip(export.model)
     data = ir.to_proto(export.model).SerializeToString(deterministic=True)
-    path.write_bytes(data)
-    return TowerGraph(
-        path=path,
+    digest = blake2b(data, digest_size=16).hexdigest()
+    graph_of_tower = TowerGraph(
+        path=folder / f"{part}-{digest}.onnx",
         inputs=tuple(str(value.name) for value in graph.inputs),
         output=str(graph.outputs[0].name),
         initializers={name: (shape, "float32") for name, shape in export.shapes.items()},
-        digest=blake2b(data, digest_size=16).hexdigest(),
+        digest=digest,
     )
+    return graph_of_tower, data
 
 
 def _example(module: TowerModule, part: str) -> tuple[torch.nn.Module, torch.Tensor, Any]:
@@ -148,40 +163,34 @@ def _collect(model: ir.Model, module: TowerModule, part: str) -> TowerExport:
     return TowerExport(model, recipes, shapes, pools_at_eot)
 
 
-def _check_complete(
-    export: TowerExport,
-    module: TowerModule,
-    part: str,
-    tower: torch.nn.Module,
-    example: torch.Tensor,
-) -> None:
-    """Every state tensor is an initializer in use, or provably changes nothing."""
-    used = {
-        recipe_name
-        for packed, recipe in export.recipes.items()
-        if export.model.graph.initializers[packed].uses()
-        for recipe_name in leaves(recipe)
-    }
-    expected = {name for name in module.state_names() if name.startswith(f"{part}.")}
-    missing = sorted(expected - used)
-    if not missing:
-        return
-    state = module.model.state_dict()
-    with torch.no_grad():
-        before = tower(example)
-        for name in missing:
-            state[name].add_(1.0)
-        after = tower(example)
-    if not torch.equal(before, after):
+def _drop_unused(export: TowerExport, module: TowerModule, part: str) -> None:
+    """Every state tensor is an initializer in use, or provably changes nothing and goes.
+
+    Raises:
+        EngineError: a weight that matters is not in the graph.
+    """
+    initializers = export.model.graph.initializers
+    unused = [name for name in export.recipes if not initializers[name].uses()]
+    for name in unused:
+        del export.recipes[name], export.shapes[name], initializers[name]
+    used = {state for recipe in export.recipes.values() for state in leaves(recipe)}
+    missing = sorted(n for n in module.state_names() if n.startswith(f"{part}.") and n not in used)
+    if missing and _matter(module, part, missing):
         raise EngineError(
             f"the exported {part} graph lacks {len(missing)} weights that matter: "
             + ", ".join(missing[:5])
         )
-    for packed in [
-        p for p, recipe in export.recipes.items() if not used.issuperset(leaves(recipe))
-    ]:
-        del export.recipes[packed], export.shapes[packed]
-        export.model.graph.initializers.pop(packed, None)
+
+
+def _matter(module: TowerModule, part: str, states: Sequence[str]) -> bool:
+    """Whether the tower's output changes when these tensors do."""
+    tower, example, _ = _example(module, part)
+    tensors = module.model.state_dict()
+    with torch.no_grad():
+        before = tower(example)
+        for name in states:
+            tensors[name].add_(1.0)
+        return not torch.equal(before, tower(example))
 
 
 def _strip(model: ir.Model) -> None:

@@ -132,6 +132,7 @@ def test_unfinished_files_are_skipped_with_a_word(run: Path, save: Save) -> None
     assert "temporary" in reasons["tmp.pt"] and "temporary" in reasons["_tmp_latest"]
     assert "still being written" in reasons["a.safetensors"]
     assert len(reasons) == len(lines) == 6
+    assert [path.name for path, _ in found.cut_short] == ["epoch_21.pt"]
 
 
 def test_a_file_that_changes_between_two_looks_is_skipped(run: Path) -> None:

@@ -92,7 +92,7 @@ def test_truncated_checkpoint_fails_alone(fastclip: Run, tmp_path: Path, cifar: 
     code, text = sweep(fastclip, run, tmp_path, "--data", cifar)
     assert code == 1, text
     assert "cut short" in text
-    (run / "epoch_3.pt").write_bytes(whole[:1000] + whole[3000:])
+    (run / "epoch_3.pt").write_bytes(whole[:1000] + bytes(2000) + whole[3000:])
     code, text = sweep(fastclip, run, tmp_path, "--data", cifar)
     assert code == 1, text
     assert "failed: " in text

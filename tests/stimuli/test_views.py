@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import time
 from hashlib import blake2b
 from pathlib import Path
 
@@ -180,6 +181,17 @@ def test_a_full_disk_leaves_nothing(folder: Path, monkeypatch: pytest.MonkeyPatc
     assert not list((store.cache_dir / "views").glob("*"))
     assert not list((store.cache_dir / "views").glob(".*"))
     assert rows(store, request).shape == (10, 24, 24, 3)
+
+
+def test_what_a_killed_process_left_is_cleared_away(folder: Path) -> None:
+    store = ViewStore()
+    views = store.cache_dir / "views"
+    views.mkdir(parents=True)
+    for name, age in ((".tmp-old.view", 7200), (".tmp-being-written.view", 0)):
+        (views / name).write_bytes(b"half")
+        os.utime(views / name, (time.time() - age,) * 2)
+    store.open(ViewRequest(dataset(source(folder)), SPEC))
+    assert [path.name for path in views.glob(".tmp-*")] == [".tmp-being-written.view"]
 
 
 def test_a_damaged_file_is_made_anew(folder: Path) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -23,9 +25,11 @@ from tower_helpers import (
 )
 
 from fastclip.errors import EngineError
-from fastclip.towers import Towers, pack
+from fastclip.towers import Towers, get_towers, pack
 from fastclip.towers.identify import architecture_of
 from fastclip.towers.manifest import adapt
+from fastclip.towers.match import states_of
+from fastclip.towers.module import TowerModule
 from fastclip.towers.random_state import lively_state
 
 TowersOf = Callable[..., Towers]
@@ -165,23 +169,25 @@ def test_module_takes_arrays_without_a_copy(towers_of: TowersOf) -> None:
         module.load(state)
 
 
-def test_pictures_alone_need_no_text_tower(
-    towers_of: TowersOf, config_path: Callable[[str], Any], tmp_path: Any
-) -> None:
-    towers = towers_of("vit", text=False)
-    assert towers.text is None
+def test_pictures_alone_need_no_text_graph(towers_of: TowersOf) -> None:
+    whole, alone = towers_of("vit"), towers_of("vit", text=False)
+    assert alone.text is None
+    assert alone.visual == whole.visual
+    assert all(not name.startswith("text/") for name in alone.manifest.recipes)
     # What a checkpoint is stays all its weights, whichever tasks run.
-    assert towers.module_manifest.needed == towers_of("vit").module_manifest.needed
+    assert alone.module_manifest == whole.module_manifest
 
-    config = {**CONFIGS["vit"], "text_cfg": {"hf_model_name": "no/such-model"}}
+
+def test_text_tower_of_the_hub_is_left_out_where_it_cannot_be_built(tmp_path: Path) -> None:
+    config = {**CONFIGS["vit"], "text_cfg": {"hf_model_name": str(tmp_path / "nothing")}}
     path = tmp_path / "hub.json"
-    path.write_text(__import__("json").dumps(config))
-    from fastclip.towers import get_towers
-
+    path.write_text(json.dumps(config))
     architecture = architecture_of(str(path))
     assert architecture.tokenizer is None
-    alone = get_towers(architecture, cache_dir=tmp_path, text=False)
-    assert all(not name.startswith("text") for name in alone.module_manifest.needed)
+    assert not [name for name in states_of(config) if name.startswith("text")]
+    pixels = np.zeros((1, 32, 32, 3), np.uint8)
+    module = TowerModule(architecture, text=False)
+    assert module.encode_image(torch.from_numpy(pixels)).shape == (1, 24)
     with pytest.raises(EngineError, match="cannot build"):
         get_towers(architecture, cache_dir=tmp_path)
 

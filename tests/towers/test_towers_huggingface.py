@@ -9,7 +9,15 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from tower_helpers import example_ids, example_pixels, far_apart, info_of, run_graph
+from tower_helpers import (
+    CONFIGS,
+    HUGGINGFACE,
+    example_ids,
+    example_pixels,
+    far_apart,
+    info_of,
+    run_graph,
+)
 
 from fastclip.errors import CheckpointError
 from fastclip.towers import get_towers, pack
@@ -17,55 +25,41 @@ from fastclip.towers.huggingface import open_clip_config, preprocess_cfg
 from fastclip.towers.identify import architecture_of
 from fastclip.towers.manifest import adapt
 
-TEXT = {
-    "hidden_size": 32,
-    "intermediate_size": 80,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 4,
-    "vocab_size": 99,
-    "max_position_embeddings": 16,
-    "bos_token_id": 97,
-    "eos_token_id": 98,
-    "pad_token_id": 0,
-}
-VISION = {
-    "hidden_size": 48,
-    "intermediate_size": 96,
-    "num_hidden_layers": 1,
-    "num_attention_heads": 3,
-    "image_size": 32,
-    "patch_size": 8,
-    "layer_norm_eps": 1e-3,
-}
-
 
 @pytest.fixture(scope="module")
 def saved(tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, Path]:
     from transformers import CLIPConfig, CLIPModel
 
     torch.manual_seed(0)
-    config = CLIPConfig(text_config=TEXT, vision_config=VISION, projection_dim=24)
+    config = CLIPConfig(**HUGGINGFACE)
     model = CLIPModel(config).eval()
     for parameter in model.parameters():
         torch.nn.init.normal_(parameter, std=0.3)
     folder = tmp_path_factory.mktemp("hf")
     model.save_pretrained(folder)
-    (folder / "preprocessor_config.json").write_text(
+    return model, folder
+
+
+def test_config_in_open_clips_words(saved: tuple[Any, Path], tmp_path: Path) -> None:
+    _, place = saved
+    assert architecture_of(str(place / "config.json")).config == CONFIGS["quickgelu"]
+
+    (tmp_path / "config.json").write_text((place / "config.json").read_text())
+    (tmp_path / "preprocessor_config.json").write_text(
         json.dumps({"image_mean": [0.1, 0.2, 0.3], "image_std": [0.4, 0.5, 0.6], "resample": 2})
     )
-    return model, folder
+    preprocessing = architecture_of(str(tmp_path / "config.json")).preprocessing
+    assert preprocessing.mean == (0.1, 0.2, 0.3)
+    assert preprocessing.std == (0.4, 0.5, 0.6)
+    assert preprocessing.pixels.interpolation == "bilinear"
 
 
 def test_embeddings_equal_transformers(saved: tuple[Any, Path], folder: Path) -> None:
     model, place = saved
     architecture = architecture_of(str(place / "config.json"))
-    preprocessing = architecture.preprocessing
-    assert architecture.config["quick_gelu"] is True
-    assert preprocessing.mean == (0.1, 0.2, 0.3)
-    assert preprocessing.pixels.interpolation == "bilinear"
-
     state = {name: tensor.numpy() for name, tensor in model.state_dict().items()}
     towers = get_towers(architecture, cache_dir=folder / "cache")
+    preprocessing = architecture.preprocessing
     assert towers.text is not None and towers.dynamic_text
     own = adapt(towers, info_of(state), "huggingface")
     assert own.manifest.needed == tuple(sorted(state))

@@ -120,9 +120,10 @@ def test_logit_scale_of_another_rank_and_absent_bias(towers_of: TowersOf) -> Non
     ids, _ = example_ids(towers)
     assert towers.text is not None
     assert np.isfinite(run_graph(towers.text, own.manifest, state, ids=ids)).all()
-    assert run_graph(
-        towers.visual, own.manifest, state, pixels=example_pixels(towers)
-    ).shape == (3, 32)
+    assert run_graph(towers.visual, own.manifest, state, pixels=example_pixels(towers)).shape == (
+        3,
+        32,
+    )
 
 
 def test_another_architecture_is_refused_by_name(towers_of: TowersOf) -> None:
@@ -130,11 +131,11 @@ def test_another_architecture_is_refused_by_name(towers_of: TowersOf) -> None:
     state = canonical(towers)
     del state["visual.ln_post.bias"]
     state["visual.proj"] = np.zeros((32, 25), np.float32)
-    state["visual.transformer.resblocks.2.ln_1.weight"] = np.zeros(32, np.float32)
+    state["visual.transformer.resblocks.1.ln_1.weight"] = np.zeros(32, np.float32)
     with pytest.raises(CheckpointError) as refusal:
         adapt(towers, info_of(state), "open_clip")
     text = str(refusal.value)
     assert "'visual.ln_post.bias' is missing" in text
     assert "'visual.proj' is 32x25, not 32x24" in text
-    assert "'visual.transformer.resblocks.2.ln_1.weight' is not of this architecture" in text
+    assert "'visual.transformer.resblocks.1.ln_1.weight' is not of this architecture" in text
     assert "--model" in text

@@ -10,12 +10,18 @@ import numpy as np
 from fastclip.checkpoints.base import TensorInfo
 from fastclip.towers import Manifest, TowerGraph, Towers, pack
 
-_VIT = {"image_size": 32, "patch_size": 8, "width": 32, "layers": 2, "head_width": 16}
+_VIT = {"image_size": 32, "patch_size": 8, "width": 32, "layers": 1, "head_width": 16}
 _TEXT = {"context_length": 16, "vocab_size": 99, "width": 32, "heads": 2, "layers": 1}
 
 CONFIGS: dict[str, dict[str, Any]] = {
     "vit": {"embed_dim": 24, "vision_cfg": _VIT, "text_cfg": _TEXT},
-    "quickgelu": {"embed_dim": 24, "quick_gelu": True, "vision_cfg": _VIT, "text_cfg": _TEXT},
+    # What `HUGGINGFACE` below is in open_clip's words.
+    "quickgelu": {
+        "embed_dim": 24,
+        "quick_gelu": True,
+        "vision_cfg": {**_VIT, "width": 48, "mlp_ratio": 2.0, "norm_kwargs": {"eps": 1e-3}},
+        "text_cfg": {**_TEXT, "heads": 4, "mlp_ratio": 2.5, "pool_type": "eos", "eos_id": 98},
+    },
     "resnet": {
         "embed_dim": 24,
         "vision_cfg": {"image_size": 64, "layers": [1, 1, 1, 1], "width": 8},
@@ -46,6 +52,31 @@ CONFIGS: dict[str, dict[str, Any]] = {
             "proj_bias": True,
             "norm_kwargs": {"eps": 1e-6},
         },
+    },
+}
+
+
+HUGGINGFACE: dict[str, Any] = {
+    "projection_dim": 24,
+    "text_config": {
+        "hidden_size": 32,
+        "intermediate_size": 80,
+        "num_hidden_layers": 1,
+        "num_attention_heads": 4,
+        "vocab_size": 99,
+        "max_position_embeddings": 16,
+        "bos_token_id": 97,
+        "eos_token_id": 98,
+        "pad_token_id": 0,
+    },
+    "vision_config": {
+        "hidden_size": 48,
+        "intermediate_size": 96,
+        "num_hidden_layers": 1,
+        "num_attention_heads": 3,
+        "image_size": 32,
+        "patch_size": 8,
+        "layer_norm_eps": 1e-3,
     },
 }
 
