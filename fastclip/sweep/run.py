@@ -131,6 +131,7 @@ class Sweeper:
     def run(self) -> None:
         """Measure everything; raises RefusalError where nothing can be measured."""
         self._check_pictures()
+        write_settled(self.out, self.settled)
         self._existing: Done = (
             set() if self.config.overwrite else records.existing_records(self.out)
         )
