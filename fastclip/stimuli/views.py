@@ -8,30 +8,26 @@ changes a byte.
 from __future__ import annotations
 
 import os
-import threading
 import weakref
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
-
-import numpy as np
 
 from fastclip.errors import DataError, RefusalError
 from fastclip.files import digest_of
 from fastclip.stimuli.base import (
     PIXEL_DEFINITION,
-    Int64Array,
     PictureSource,
     Pixels,
     PixelSpec,
-    UInt8Array,
     View,
 )
 from fastclip.stimuli.budget import Budget
 from fastclip.stimuli.cache import cache_folder, prune
 from fastclip.stimuli.decode import stored_mode
+from fastclip.stimuli.maker import Counters, GeneratedPixels, Maker
 from fastclip.stimuli.manifest import (
     SOUND,
     SOUND_NOT_RGB,
@@ -40,7 +36,6 @@ from fastclip.stimuli.manifest import (
     in_order,
     read_manifest,
 )
-from fastclip.stimuli.pixels import preprocess
 from fastclip.stimuli.view_file import (
     SUFFIX,
     Header,
@@ -87,21 +82,6 @@ class PictureCheck:
 
     bad: dict[int, str]
     not_rgb: tuple[int, ...]
-
-
-class Counters:
-    """Work done so far: files hashed, pictures decoded. A second sweep leaves both at 0."""
-
-    def __init__(self) -> None:
-        self.hashed = 0
-        self.decoded = 0
-        self._lock = threading.Lock()
-
-    def add(self, *, hashed: int = 0, decoded: int = 0) -> None:
-        """Count, from any thread."""
-        with self._lock:
-            self.hashed += hashed
-            self.decoded += decoded
 
 
 class ViewStore:
@@ -224,7 +204,7 @@ class ViewStore:
         header = read_header(path)
         on_disk = header is not None and header.stored
         mode = self.budget.mode(_most_bytes(request), on_disk)
-        maker = _Maker(self, request)
+        maker = Maker(request, self.manifest(request.dataset.pictures), self.counters, self.open)
         if header is None or not (header.stored or mode == "generated"):
             header = self._make(maker, path, key, stored=mode != "generated")
         index = read_index(path, header)
@@ -242,7 +222,7 @@ class ViewStore:
     def _release(self, size: int) -> None:
         self.budget.resident -= size
 
-    def _make(self, maker: _Maker, path: Path, key: str, *, stored: bool) -> Header:
+    def _make(self, maker: Maker, path: Path, key: str, *, stored: bool) -> Header:
         prune(self.cache_dir)  # only what a killed process left
         maker.prepare()
         rows, same_as = maker.manifest.distinct
@@ -281,68 +261,6 @@ class ViewStore:
 
     def _path(self, key: str) -> Path:
         return self.cache_dir / "views" / f"{key}{SUFFIX}"
-
-
-class _Maker:
-    """Makes single pictures of a view.
-
-    Noise after resizing starts from the clean view, so that several levels decode once.
-    """
-
-    def __init__(self, store: ViewStore, request: ViewRequest) -> None:
-        self.store = store
-        self.request = request
-        self.source = request.dataset.pictures
-        self.manifest = store.manifest(self.source)
-        self.clean: View | None = None
-
-    def prepare(self) -> None:
-        """Open what `picture` needs; before any thread calls it."""
-        if self.request.distortion is not None and self.request.noise_at == "input":
-            self.clean = self.store.open(replace(self.request, distortion=None, noise_at=""))
-
-    def picture(self, row: int) -> UInt8Array:
-        """uint8 `[H, W, 3]` of one row of the set."""
-        if self.clean is not None:
-            place = int(self.clean.index[row])
-            return self._distort(self.clean.pixels[place : place + 1], row)
-        picture = self.source.decode(row, self.source.encoded(row))
-        self.store.counters.add(decoded=1)
-        if self.request.distortion is not None:
-            picture = self._distort(picture[None], row)
-        try:
-            resized: UInt8Array = preprocess([picture], self.request.pixels, threads=1)[0]
-        except DataError as error:
-            raise DataError(error.what, where=self.source.name(row), mend=error.mend) from error
-        return resized
-
-    def _distort(self, pictures: UInt8Array, row: int) -> UInt8Array:
-        assert self.request.distortion is not None
-        keys = self.manifest.keys[row : row + 1]
-        noisy: UInt8Array = self.request.distortion.apply(pictures, keys, threads=1)[0]
-        return noisy
-
-
-class GeneratedPixels:
-    """Pictures made anew each time they are asked for; nothing is kept.
-
-    `pixels[lo:hi]` is uint8 `[hi - lo, H, W, 3]`, the same bytes as a stored view's.
-    """
-
-    def __init__(
-        self, maker: _Maker, index: Int64Array, shape: tuple[int, ...], threads: int
-    ) -> None:
-        self.shape = shape
-        self._maker = maker
-        self._threads = threads
-        self._rows = np.unique(index, return_index=True)[1]  # distinct picture -> its first row
-
-    def __getitem__(self, rows: slice) -> UInt8Array:
-        wanted = self._rows[rows].tolist()
-        out = np.empty((len(wanted), *self.shape[1:]), np.uint8)
-        for place, picture in enumerate(in_order(self._maker.picture, wanted, self._threads)):
-            out[place] = picture
-        return out
 
 
 def _most_bytes(request: ViewRequest) -> int:
