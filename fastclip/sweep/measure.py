@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from fastclip.engines.memory import release_freed_memory
 from fastclip.engines.text_batches import encode_prompts, select_text_batches
 from fastclip.errors import CheckpointError
 from fastclip.evaluators.base import Result, Score
@@ -70,6 +71,7 @@ def swap(stage: Stage, loaded: Loaded) -> float | None:
         report = stage.canary.check(stage.engine, module_tensors)
     del module_tensors
     loaded.tensors = {}
+    release_freed_memory()
     if not report.passed:
         raise CanaryError(report.figures, report.explain(), str(loaded.checkpoint.path))
     return scale
