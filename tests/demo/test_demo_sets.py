@@ -4,10 +4,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy.stats import spearmanr
+
 from fastclip.demo import sets, world
 from fastclip.demo.distort import DISTORTIONS, distort, pseudo_score
 from fastclip.stimuli import cifar100, cue_conflict, tid2013
-from scipy.stats import spearmanr
 
 
 @pytest.fixture(scope="module")
@@ -24,7 +25,7 @@ def test_toy_tid2013_loads_as_tid2013(folder):
     assert loaded.label == "toy-tid2013" and loaded.complete and not loaded.notes
     assert len(loaded.score) == 16 * len(DISTORTIONS) * 5
     assert len(loaded.pictures) == 16 + len(loaded.score)
-    assert 0 < loaded.score.min() and loaded.score.max() < 9
+    assert loaded.score.min() > 0 and loaded.score.max() < 9
     picture = loaded.pictures.decode(0, loaded.pictures.encoded(0))
     assert picture.shape == (48, 64, 3)
     assert "no human data" in (folder / "toy-tid2013" / "readme.txt").read_text()

@@ -7,6 +7,7 @@ import numpy as np
 import open_clip
 import pytest
 import torch
+
 from fastclip.demo.train import ARCHITECTURE, Training, checkpoint_paths, checkpoint_steps, train
 
 TINY = Training(seed=1, pictures=64, steps=5, batch_size=16, warmup=2, checkpoints=5)

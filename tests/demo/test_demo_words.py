@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 import pytest
+
 from fastclip.demo.findings import findings
 from fastclip.demo.stages import claim, finish
 from fastclip.errors import UsageError

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+
 from fastclip.demo import shapes, textures, world
 
 LABELS = np.arange(len(world.CLASSES))
@@ -12,7 +13,7 @@ def scenes(seed: int) -> world.Scenes:
 
 
 def test_every_class_has_its_own_shape_and_texture():
-    assert world.WORDS == tuple(sorted(set(world.WORDS)))
+    assert tuple(sorted(set(world.WORDS))) == world.WORDS
     assert {entry.shape for entry in world.CLASSES} == set(shapes.OUTLINES)
     assert {entry.texture for entry in world.CLASSES} == set(textures.TEXTURES)
 

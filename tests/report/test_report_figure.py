@@ -3,11 +3,12 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
+
 from fastclip.errors import UsageError
 from fastclip.report.curves import HUMAN_SHAPE_BIAS, panels_of, x_column
 from fastclip.report.figure import draw_curves
 from fastclip.results.table import COLUMNS
-from PIL import Image
 
 STAMP = "synthetic, no human data"
 
