@@ -93,17 +93,22 @@ def read_record(path: Path) -> Record:
 
 def read_records(out: Path) -> Iterator[Record]:
     """All records of an output folder, in path order."""
-    for path in sorted((out / "records").glob("*/*.json")):
+    for path in sorted(_files(out)):
         yield read_record(path)
 
 
 def existing_records(out: Path) -> set[tuple[str, str, str]]:
     """(checkpoint_id, task, protocol_id) of every record on disk, from file names alone."""
     found = set()
-    for path in (out / "records").glob("*/*.json"):
+    for path in _files(out):
         task, _, protocol = path.stem.rpartition("-")
         found.add((path.parent.name, task, protocol))
     return found
+
+
+def _files(out: Path) -> Iterator[Path]:
+    """Finished records; a killed writer's temporary files have names that begin with a dot."""
+    return (p for p in (out / "records").glob("*/*.json") if not p.name.startswith("."))
 
 
 def newest_revisions(records: Sequence[Record]) -> list[Record]:

@@ -1,0 +1,137 @@
+"""Records, sightings and the table made of them, without any model."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from fastclip.checkpoints.base import Checkpoint
+from fastclip.errors import RefusalError, UsageError
+from fastclip.evaluators.base import Result, Score
+from fastclip.results import record as records
+from fastclip.results import sightings
+from fastclip.results.identity import protocol_family, protocol_id
+from fastclip.results.table import COLUMNS, build_table, write_table
+
+SIGHTING = sightings.Sighting(
+    name="run/epoch_2.pt", run="run", path="/gone/epoch_2.pt", weights="raw", stamp="s",
+    request="r",
+    checkpoint_id="c2", digest="d", arch="ViT", arch_digest="a", arch_source="--model", guessed=(),
+    preprocessing={}, step=None, epoch=2, samples_seen=None,
+)  # fmt: skip
+
+
+def make_record(checkpoint_id: str, value: float | None, revision: int = 1) -> records.Record:
+    protocol = {"task": "iqa", "revision": revision}
+    return records.Record(
+        checkpoint_id=checkpoint_id, arch="ViT", task="iqa", dataset="tid2013", partial="",
+        protocol_id=protocol_id(protocol), family=protocol_family(protocol), protocol=protocol,
+        engine="torch", precision="fp32",
+        scores=(Score("srcc", value, 3, flag="" if value is not None else "constant"),),
+        items="x", items_digest="y", timings={}, seconds=0.5, fastclip_version="0",
+    )  # fmt: skip
+
+
+@pytest.fixture
+def out(tmp_path: Path) -> Path:
+    (tmp_path / "config.json").write_text("{}")
+    return tmp_path
+
+
+def sight(out: Path, sighting: sightings.Sighting) -> None:
+    path = Path(sighting.path)
+    checkpoint = Checkpoint(path, sighting.run, "torch", sighting.stamp)
+    sightings.write_sighting(out, checkpoint, sighting)
+
+
+def test_record_round_trip(out: Path) -> None:
+    record = make_record("c2", None)
+    path = records.write_record(out, record)
+    assert records.read_record(path) == record
+    assert records.existing_records(out) == {("c2", "iqa", record.protocol_id)}
+
+
+def test_items_are_parquet_with_their_digest(out: Path) -> None:
+    result = Result((), {"picture": ["a", "b"], "distance": np.array([0.5, 1.0])})
+    digest = records.write_items(out / "items.parquet", result)
+    assert records.write_items(out / "again.parquet", result) == digest
+    assert pd.read_parquet(out / "items.parquet")["distance"].tolist() == [0.5, 1.0]
+
+
+def test_table_orders_naturally_and_keeps_na(out: Path) -> None:
+    for epoch in (10, 2):
+        name = f"run/epoch_{epoch}.pt"
+        sight(
+            out,
+            replace(
+                SIGHTING, name=name, path=f"/gone/epoch_{epoch}.pt", epoch=epoch,
+                checkpoint_id=f"c{epoch}",
+            ),
+        )  # fmt: skip
+        records.write_record(out, make_record(f"c{epoch}", 0.25 if epoch == 10 else None))
+    rows = write_table(out)
+    assert rows["epoch"].tolist() == [2, 10]
+    assert rows["flag"].isna().tolist() == [False, True]
+    text = (out / "results.csv").read_text().splitlines()
+    assert text[0].split(",") == list(COLUMNS)
+    assert ",NA," in text[1]
+    assert ",0.25," in text[2]
+    pd.testing.assert_frame_equal(pd.read_parquet(out / "results.parquet"), rows)
+
+
+def test_equal_weights_under_two_names_are_two_rows_of_one_record(out: Path) -> None:
+    sight(out, SIGHTING)
+    sight(out, replace(SIGHTING, name="other/epoch_2.pt", run="other", path="/other/epoch_2.pt"))
+    records.write_record(out, make_record("c2", 0.5))
+    rows = build_table(out)
+    assert rows["run"].tolist() == ["other", "run"]
+    assert rows["value"].tolist() == [0.5, 0.5]
+
+
+def test_a_moved_folder_is_one_row(out: Path) -> None:
+    sight(out, SIGHTING)
+    sight(out, replace(SIGHTING, path="/moved/epoch_2.pt"))
+    records.write_record(out, make_record("c2", 0.5))
+    assert len(build_table(out)) == 1
+
+
+def test_a_newer_revision_supersedes(out: Path) -> None:
+    sight(out, SIGHTING)
+    records.write_record(out, make_record("c2", 0.5, revision=1))
+    records.write_record(out, make_record("c2", 0.75, revision=2))
+    assert build_table(out)["value"].tolist() == [0.75]
+
+
+def test_half_written_files_do_not_count(out: Path) -> None:
+    sight(out, SIGHTING)
+    path = records.write_record(out, make_record("c2", 0.5))
+    path.with_name(f".tmp-abc-{path.name}").write_text('{"half')
+    assert len(build_table(out)) == 1
+    assert len(records.existing_records(out)) == 1
+
+
+def test_index_finds_by_stamp_and_request_only(out: Path) -> None:
+    sight(out, SIGHTING)
+    index = sightings.SightingIndex(out)
+    here = Checkpoint(Path("/elsewhere/epoch_2.pt"), "run", "torch", "s")
+    assert index.find(here, "r") == SIGHTING
+    assert index.find(here, "another --model") is None
+    assert index.find(replace(here, stamp="t"), "r") is None
+
+
+def test_not_a_record(out: Path) -> None:
+    path = out / "records" / "c" / "iqa-x.json"
+    path.parent.mkdir(parents=True)
+    path.write_text(json.dumps({"schema": 99}))
+    with pytest.raises(RefusalError, match="not a record"):
+        records.read_record(path)
+
+
+def test_not_an_output_folder(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="holds no sweep"):
+        build_table(tmp_path)
