@@ -37,7 +37,7 @@ def main() -> int:
     import torch
     from make_sets import make_cifar100
 
-    from fastclip.sweep.environment import machine, versions
+    from fastclip.sweeper.environment import machine, versions
 
     name = sys.argv[1] if len(sys.argv) > 1 else "ViT-B-32"
     count = int(sys.argv[2]) if len(sys.argv) > 2 else 2

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import pandas as pd
 
-    from fastclip.sweep.progress import Progress
+    from fastclip.sweeper.progress import Progress
 
 PathLikes = str | PathLike[str]
 
@@ -27,8 +27,8 @@ def sweep(
     Args:
         checkpoints: one or several folders, globs, files, `@list.txt` or `openclip:ARCH/TAG`.
         output_dir: where records and tables go; a second call measures only what is missing.
-        progress: a `fastclip.sweep.progress.Progress`; silent by default.
-        **options: fields of `fastclip.sweep.config.SweepConfig` (`tasks`, `data_dir`, `data`,
+        progress: a `fastclip.sweeper.progress.Progress`; silent by default.
+        **options: fields of `fastclip.sweeper.config.SweepConfig` (`tasks`, `data_dir`, `data`,
             `sigma`, `model`, `engine`, ...).
 
     Returns:
@@ -41,8 +41,8 @@ def sweep(
         TypeError: an option that does not exist.
     """
     from fastclip.results.table import build_table
-    from fastclip.sweep.config import SweepConfig
-    from fastclip.sweep.run import sweep as run
+    from fastclip.sweeper.config import SweepConfig
+    from fastclip.sweeper.run import sweep as run
 
     several = [checkpoints] if isinstance(checkpoints, str | PathLike) else checkpoints
     for name in ("tasks", "data"):

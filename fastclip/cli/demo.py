@@ -36,7 +36,7 @@ def command(output_dir: Path, seed: int, threads: int, quiet: bool, no_progress:
     from fastclip.demo.run import run_demo
     from fastclip.demo.train import Training
     from fastclip.demo.world import CLASSES
-    from fastclip.sweep.progress import Progress
+    from fastclip.sweeper.progress import Progress
 
     training = Training(seed=seed)
     with _training_bar(training.steps, quiet=quiet, live=not no_progress) as report:

@@ -8,7 +8,7 @@ import click
 @click.command(name="doctor")
 def command() -> int:
     """Check packages, native kernels, engines and the cache folder; exit code 3 on trouble."""
-    from fastclip.sweep.doctor import examine
+    from fastclip.sweeper.doctor import examine
 
     findings = examine()
     for finding in findings:

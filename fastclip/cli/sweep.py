@@ -11,7 +11,7 @@ import click
 from fastclip.errors import UsageError
 
 if TYPE_CHECKING:
-    from fastclip.sweep.config import SweepConfig
+    from fastclip.sweeper.config import SweepConfig
 
 Range = tuple[int | None, int | None]
 
@@ -220,8 +220,8 @@ def command(
     What is measured already is not measured again. Exit codes: 0 all done, 1 some checkpoints
     failed, 2 usage, 3 the environment or the data refused, 130 interrupted.
     """
-    from fastclip.sweep.config import SweepConfig
-    from fastclip.sweep.progress import Progress
+    from fastclip.sweeper.config import SweepConfig
+    from fastclip.sweeper.progress import Progress
 
     if not checkpoints:
         raise UsageError("no checkpoints given", mend="fastclip sweep CKPTS... (a folder will do)")
@@ -233,7 +233,7 @@ def command(
     )
     if dry_run:
         return print_plan(config)
-    from fastclip.sweep.run import sweep
+    from fastclip.sweeper.run import sweep
 
     progress = Progress(quiet=quiet, live=not no_progress, verbose=verbose)
     outcome = sweep(config, progress)
@@ -255,7 +255,7 @@ def parse_batch(text: str) -> int | None:
 
 def print_plan(config: SweepConfig) -> int:
     """Print what a sweep would do; reads no weights and measures nothing."""
-    from fastclip.sweep.describe import describe_plan
+    from fastclip.sweeper.describe import describe_plan
 
     for line in describe_plan(config):
         click.echo(line)

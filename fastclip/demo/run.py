@@ -20,8 +20,8 @@ from fastclip.files import write_atomic
 if TYPE_CHECKING:
     import pandas as pd
 
-    from fastclip.sweep.progress import Progress
-    from fastclip.sweep.run import Outcome
+    from fastclip.sweeper.progress import Progress
+    from fastclip.sweeper.run import Outcome
 
 REVISION = 1
 """Raised when equal settings would draw or train something else."""
@@ -81,8 +81,8 @@ def run_demo(
     """
     from fastclip.report.figure import draw_curves
     from fastclip.results.table import build_table
-    from fastclip.sweep.config import SweepConfig
-    from fastclip.sweep.run import sweep
+    from fastclip.sweeper.config import SweepConfig
+    from fastclip.sweeper.run import sweep
 
     threads = threads or min(4, len(os.sched_getaffinity(0)))
     training = training or Training(seed=seed)

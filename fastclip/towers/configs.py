@@ -17,8 +17,9 @@ def open_clip_configs() -> dict[str, dict[str, Any]]:
     """`{name: config}` of every architecture open_clip knows by name."""
     spec = find_spec("open_clip")
     assert spec is not None and spec.origin is not None
-    files = sorted((Path(spec.origin).parent / "model_configs").glob("*.json"))
-    return {file.stem: json.loads(file.read_text()) for file in files}
+    files = (Path(spec.origin).parent / "model_configs").glob("*.json")
+    by_name = sorted(files, key=lambda file: file.stem.lower())
+    return {file.stem: json.loads(file.read_text()) for file in by_name}
 
 
 def named_config(name: str) -> dict[str, Any]:

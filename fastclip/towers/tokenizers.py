@@ -141,7 +141,10 @@ def _problem(config: Mapping[str, Any]) -> str | None:
 def _in_hub_cache(name: str) -> bool:
     from huggingface_hub import try_to_load_from_cache
 
-    return any(isinstance(try_to_load_from_cache(name, file), str) for file in _FILES)
+    try:
+        return any(isinstance(try_to_load_from_cache(name, file), str) for file in _FILES)
+    except ValueError:  # a path, and no folder is there
+        return False
 
 
 def _has_files(folder: Path) -> bool:

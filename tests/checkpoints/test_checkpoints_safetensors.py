@@ -51,7 +51,7 @@ def test_cut_short(share: float, state: State, tmp_path: Path) -> None:
     save_file(state, path)
     path.write_bytes(path.read_bytes()[: int(path.stat().st_size * share)])
     for attempt in (SafetensorsReader.stamp, SafetensorsReader.open):
-        with pytest.raises(CheckpointError, match="cut short|still being written"):
+        with pytest.raises(CheckpointError, match=r"cut short|still being written"):
             attempt(path)
 
 
@@ -60,7 +60,7 @@ def test_cut_short_while_open(state: State, tmp_path: Path) -> None:
     save_file(state, path)
     with SafetensorsReader.open(path) as file:
         os.truncate(path, path.stat().st_size // 2)
-        with pytest.raises(CheckpointError, match="cut short|still being written"):
+        with pytest.raises(CheckpointError, match=r"cut short|still being written"):
             file.read(file.tensors)
 
 

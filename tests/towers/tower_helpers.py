@@ -25,7 +25,7 @@ CONFIGS: dict[str, dict[str, Any]] = {
     "resnet": {
         "embed_dim": 24,
         "vision_cfg": {"image_size": 64, "layers": [1, 1, 1, 1], "width": 8},
-        "text_cfg": {**_TEXT, "pool_type": "eos", "eos_id": 98},
+        "text_cfg": _TEXT,
     },
     "coca": {
         "embed_dim": 24,

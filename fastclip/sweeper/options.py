@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fastclip.distortions.levels import sigma_list
 from fastclip.evaluators.options import TaskOptions
-from fastclip.sweep.config import SweepConfig
+from fastclip.sweeper.config import SweepConfig
 
 
 def task_options(config: SweepConfig) -> TaskOptions:

@@ -14,8 +14,8 @@ from fastclip.engines.memory import release_freed_memory
 from fastclip.engines.text_batches import encode_prompts, select_text_batches
 from fastclip.errors import CheckpointError
 from fastclip.evaluators.base import Result, Score
-from fastclip.sweep.load import Loaded
-from fastclip.sweep.stage import Stage, Unit
+from fastclip.sweeper.load import Loaded
+from fastclip.sweeper.stage import Stage, Unit
 from fastclip.towers.base import pack
 
 ROWS_PER_UPDATE = 4096

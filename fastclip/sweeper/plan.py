@@ -15,7 +15,7 @@ from fastclip.evaluators import TASKS
 from fastclip.evaluators.options import TaskOptions
 from fastclip.results.sightings import SightingIndex
 from fastclip.stimuli.base import Dataset
-from fastclip.sweep.config import SweepConfig
+from fastclip.sweeper.config import SweepConfig
 from fastclip.towers.base import Architecture
 
 Log = Callable[[str], None]

@@ -21,14 +21,14 @@ from fastclip.results import sightings
 from fastclip.results.table import write_table
 from fastclip.stimuli.drop import drop_pictures
 from fastclip.stimuli.views import ViewStore
-from fastclip.sweep.config import Settled, SweepConfig, settle, write_settled
-from fastclip.sweep.environment import write_environment
-from fastclip.sweep.load import Loaded, ReadAhead, load
-from fastclip.sweep.measure import CanaryError, Measured, measure, swap, timed
-from fastclip.sweep.options import task_options
-from fastclip.sweep.plan import Group, Plan, make_plan
-from fastclip.sweep.progress import Progress
-from fastclip.sweep.stage import Stage, Unit
+from fastclip.sweeper.config import Settled, SweepConfig, settle, write_settled
+from fastclip.sweeper.environment import write_environment
+from fastclip.sweeper.load import Loaded, ReadAhead, load
+from fastclip.sweeper.measure import CanaryError, Measured, measure, swap, timed
+from fastclip.sweeper.options import task_options
+from fastclip.sweeper.plan import Group, Plan, make_plan
+from fastclip.sweeper.progress import Progress
+from fastclip.sweeper.stage import Stage, Unit
 
 Done = set[tuple[str, str, str]]
 

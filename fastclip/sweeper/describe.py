@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from fastclip.results.sightings import SightingIndex
 from fastclip.stimuli.cache import size_text
 from fastclip.stimuli.views import PlannedView, ViewStore
-from fastclip.sweep.config import SweepConfig, read_settled
-from fastclip.sweep.estimate import seconds_per_checkpoint
-from fastclip.sweep.options import task_options
-from fastclip.sweep.plan import Group, Plan, make_plan
-from fastclip.sweep.stage import build_evaluators, requests_of
+from fastclip.sweeper.config import SweepConfig, read_settled
+from fastclip.sweeper.estimate import seconds_per_checkpoint
+from fastclip.sweeper.options import task_options
+from fastclip.sweeper.plan import Group, Plan, make_plan
+from fastclip.sweeper.stage import build_evaluators, requests_of
 
 
 def describe_plan(config: SweepConfig) -> Iterator[str]:

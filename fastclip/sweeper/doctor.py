@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from fastclip.engines import ENGINES
-from fastclip.sweep.environment import machine, versions
+from fastclip.sweeper.environment import machine, versions
 
 REQUIRED = ("torch", "open_clip_torch", "onnx", "numpy", "scipy", "pandas", "pyarrow", "pillow")
 

@@ -21,7 +21,7 @@ from fastclip.parity.probe import probe_once
 from fastclip.results import identity
 from fastclip.stimuli.base import View
 from fastclip.stimuli.views import ViewStore
-from fastclip.sweep.plan import Log, Plan
+from fastclip.sweeper.plan import Log, Plan
 from fastclip.towers.base import Architecture, Towers
 from fastclip.towers.cache import get_towers
 from fastclip.towers.tokenizers import token_ids

@@ -1,6 +1,6 @@
 """Kill a sweep with SIGKILL again and again, resume it, and compare with one that was left alone.
 
-    python tests/sweep/kill_and_resume.py [KILLS] [CHECKPOINTS]
+    python tests/sweeper/kill_and_resume.py [KILLS] [CHECKPOINTS]
 
 prints how many kills there were, how many records each left, and whether the final tables are
 byte-equal (timings aside).
