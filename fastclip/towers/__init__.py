@@ -12,6 +12,8 @@ from fastclip.towers.base import (
     pack,
 )
 from fastclip.towers.cache import get_towers
+from fastclip.towers.identify import architecture_of, identify
+from fastclip.towers.manifest import adapt
 
 __all__ = [
     "Architecture",
@@ -20,6 +22,9 @@ __all__ = [
     "Recipe",
     "TowerGraph",
     "Towers",
+    "adapt",
+    "architecture_of",
     "get_towers",
+    "identify",
     "pack",
 ]

@@ -33,11 +33,13 @@ class Architecture:
         name: open_clip's name, or the JSON config's stem: the `arch` column.
         config: open_clip's model config (`embed_dim`, `vision_cfg`, `text_cfg`, ...).
         preprocessing: how pictures get to the tower.
-        source: where it came from: "--model", "params.txt", "open_clip_config.json",
-            "config.json" or "tensor names and shapes".
+        source: where it came from: "--model", "params.txt", "--model and params.txt",
+            "open_clip_config.json", "config.json", "tensor names and shapes" or "open_clip's
+            table of published weights".
         guessed: what the weights do not show and no file said, one sentence each.
-        tokenizer: an open_clip model name, a path, or None where there is no tokenizer offline;
-            then tasks with prompts are refused.
+        tokenizer: "simple" (open_clip's own), a hub name whose files are in the local cache, a
+            path, or None where there is no tokenizer offline; then tasks with prompts are
+            refused. `fastclip.towers.tokenizers` opens it and knows the reason for None.
         digest: hex digest of config and preprocessing: the identity of the graph.
     """
 

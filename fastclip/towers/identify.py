@@ -39,7 +39,7 @@ def identify(
         EngineError: open_clip cannot build the architecture here.
     """
     found = _describe(file, checkpoint, model)
-    check_fits(found.config, file.tensors, file.layout, str(checkpoint.path))
+    check_fits(found.name, found.config, file.tensors, file.layout, str(checkpoint.path))
     return make_architecture(found, tokenizer)
 
 

@@ -54,9 +54,13 @@ def _states(config_json: str) -> Mapping[str, tuple[int, ...]]:
 
 
 def check_fits(
-    config: Mapping[str, Any], tensors: Mapping[str, TensorInfo], layout: str, where: str
+    name: str,
+    config: Mapping[str, Any],
+    tensors: Mapping[str, TensorInfo],
+    layout: str,
+    where: str,
 ) -> None:
-    """Refuse a config that these tensors are not of.
+    """Refuse the architecture `name` where these tensors are not of its config.
 
     Raises:
         CheckpointError: lists the first tensors that are missing, mis-shaped or unknown.
@@ -64,7 +68,8 @@ def check_fits(
     try:
         recipes_for(states_of(config), tensors, layout)
     except CheckpointError as error:
-        raise CheckpointError(error.what, where=where, mend=error.mend) from None
+        what = error.what.replace("another architecture", f"another architecture than {name}", 1)
+        raise CheckpointError(what, where=where, mend=error.mend) from None
 
 
 def match_tensors(
