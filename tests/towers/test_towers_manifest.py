@@ -42,6 +42,8 @@ def test_recipes_do_what_numpy_does() -> None:
     assert got.flags.c_contiguous
     assert shape_of(recipe, info_of(ARRAYS)) == (3, 3)
     assert evaluate(tensor("a"), ARRAYS) is ARRAYS["a"]
+    large = np.random.default_rng(0).normal(size=(300, 70)).astype(np.float32)
+    np.testing.assert_array_equal(evaluate(transpose(tensor("c")), {"c": large}), large.T)
 
 
 def test_shapes_that_do_not_join_have_none() -> None:
