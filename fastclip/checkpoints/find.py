@@ -111,6 +111,7 @@ def find(
         for c, name in _with_runs(found, run)
     ]
     found, equal = drop_duplicates(sorted(found, key=_order))
+    found = [_placed(checkpoint, steps, epochs) for checkpoint in found]
     kept, unknown = select(found, every=every, steps=steps, epochs=epochs)
     kept = [
         replace(c, samples_seen=training_place(c, Metadata(), samples_per_epoch).samples_seen)
@@ -121,6 +122,19 @@ def find(
         log(f"skipped {path}: {reason}")
     _check(patterns, kept, found, skipped)
     return Found(kept, skipped)
+
+
+def _placed(checkpoint: Checkpoint, steps: Bounds | None, epochs: Bounds | None) -> Checkpoint:
+    """With the step or epoch that a range asks for; opened only where its name says none."""
+    silent = (steps and checkpoint.step is None) or (epochs and checkpoint.epoch is None)
+    if not silent or checkpoint.anchor is not None:
+        return checkpoint
+    try:
+        with open_checkpoint(checkpoint) as file:
+            place = training_place(checkpoint, file.metadata)
+    except CheckpointError:
+        return checkpoint
+    return replace(checkpoint, step=place.step, epoch=place.epoch)
 
 
 def _with_lists(patterns: Iterable[str | Path]) -> Iterator[str]:

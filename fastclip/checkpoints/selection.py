@@ -35,8 +35,7 @@ def select(
 ) -> tuple[list[Checkpoint], list[tuple[Path, str]]]:
     """Those inside the ranges, then of each run the first and every K-th after it.
 
-    Step and epoch are those known before the file is opened (from its name). Anchors stay:
-    they have no place in a run.
+    Anchors stay: they have no place in a run.
 
     Returns:
         The chosen, in their order; and `(path, reason)` of each that has no step or epoch to be
@@ -55,7 +54,8 @@ def select(
             asked = (("step", steps, checkpoint.step), ("epoch", epochs, checkpoint.epoch))
             silent = [word for word, bounds, value in asked if bounds and value is None]
             if silent:
-                unknown.append((checkpoint.path, f"its name says no {silent[0]} to choose it by"))
+                reason = f"neither its name nor the file says its {silent[0]}"
+                unknown.append((checkpoint.path, reason))
                 continue
             if not all(_inside(value, bounds) for _, bounds, value in asked):
                 continue

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from fastclip.checkpoints.selection import parse_range
 from fastclip.errors import UsageError
 
 if TYPE_CHECKING:
@@ -24,15 +25,7 @@ class RangeType(click.ParamType):  # type: ignore[type-arg]
     def convert(
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
     ) -> Range:
-        if isinstance(value, tuple):
-            return value
-        low, colon, high = str(value).partition(":")
-        try:
-            if not colon:
-                raise ValueError
-            return (int(low) if low else None, int(high) if high else None)
-        except ValueError:
-            self.fail(f"'{value}' is not A:B (inclusive; either side may be empty)", param, ctx)
+        return value if isinstance(value, tuple) else parse_range(str(value))
 
 
 class NamesType(click.ParamType):  # type: ignore[type-arg]

@@ -119,11 +119,11 @@ def write_view(
     with atomic_path(path) as temporary, temporary.open("wb") as file:
         file.write(b" " * _HEADER_BYTES)
         for picture in pictures:
-            fingerprint = blake2b(picture, digest_size=16).digest()
+            fingerprint = blake2b(picture.data, digest_size=16).digest()
             if fingerprint not in places:
                 places[fingerprint] = len(places)
                 if stored:
-                    file.write(picture)
+                    file.write(picture.data)
             place_of.append(places[fingerprint])
         index = np.array(place_of, np.int64)[same_as]
         file.write(index.tobytes())

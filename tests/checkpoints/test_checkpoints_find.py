@@ -228,7 +228,7 @@ def test_selection(run: Path, save: Save, tmp_path: Path) -> None:
     assert names([run, other], every=3) == ["b/epoch_1.pt", ALL[0], ALL[3]]
     with pytest.raises(UsageError, match="none of 4 checkpoints is left") as caught:
         find([run], steps=(1, 5))
-    assert "says no step" in str(caught.value)
+    assert "says its step" in str(caught.value)
     with pytest.raises(UsageError, match="less than 1"):
         find([run], every=0)
 
