@@ -23,11 +23,16 @@ ROWS_PER_UPDATE = 4096
 
 @dataclass
 class Measured:
-    """One unit's result; `seconds` is its own encoding (shared views count whole) and scoring."""
+    """One unit's result.
+
+    `seconds` is its own encoding (shared views count whole) and scoring; `pictures` how many it
+    was scored on.
+    """
 
     unit: Unit
     result: Result
     seconds: float
+    pictures: int
 
 
 class CanaryError(CheckpointError):
@@ -107,10 +112,11 @@ def measure(
         scoring = time.perf_counter() - began
         seconds["score"] = seconds.get("score", 0.0) + scoring
         earlier[unit.protocol_id] = result.scores
-        encoding = sum(cost[key] for key in unit.views.values())
-        yield Measured(
-            unit, result, encoding + scoring + (text_seconds if unit.prompt_rows.size else 0.0)
-        )
+        spent = scoring + sum(cost[key] for key in unit.views.values())
+        pictures = sum(len(stage.placed[key].view.index) for key in unit.views.values())
+        if unit.prompt_rows.size:
+            spent += text_seconds
+        yield Measured(unit, result, spent, pictures)
         for key in set(unit.views.values()):
             if last_use[key] is unit:
                 embeddings.pop(key)

@@ -1,0 +1,139 @@
+"""What is on record already, and putting more on record."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from fastclip import __version__
+from fastclip.checkpoints.base import Checkpoint
+from fastclip.errors import CheckpointError, FastclipError
+from fastclip.evaluators.base import Score
+from fastclip.results import record as records
+from fastclip.results import sightings
+from fastclip.sweeper.config import Settled
+from fastclip.sweeper.load import Loaded
+from fastclip.sweeper.measure import CanaryError, Measured
+from fastclip.sweeper.stage import Stage, Unit
+
+
+class Ledger:
+    """An output folder's records, sightings and failures.
+
+    Args:
+        out: the output folder.
+        request: `SweepConfig.request`.
+        overwrite: act as if nothing were on record.
+    """
+
+    def __init__(self, out: Path, request: str, *, overwrite: bool = False) -> None:
+        self.out = out
+        self._request = request
+        self._existing = set() if overwrite else records.existing_records(out)
+        self._index = sightings.SightingIndex(out)
+
+    def missing(self, stage: Stage, checkpoint_id: str) -> list[Unit]:
+        """The stage's units that have no record for this checkpoint."""
+        return [
+            unit
+            for unit in stage.units
+            if (checkpoint_id, unit.evaluator.task, unit.protocol_id) not in self._existing
+        ]
+
+    def is_finished(self, stage: Stage, checkpoint: Checkpoint) -> bool:
+        """Whether exactly this file was seen as this architecture and every record is there."""
+        sighting = self._index.find(checkpoint, self._request)
+        return (
+            sighting is not None
+            and sighting.arch_digest == stage.architecture.digest
+            and not self.missing(stage, sighting.checkpoint_id)
+        )
+
+    def check_same_content(self, checkpoint: Checkpoint, loaded: Loaded) -> None:
+        """Raises CheckpointError where the stamp is an earlier one's and the weights are not."""
+        sighting = self._index.find(checkpoint, self._request)
+        if sighting is not None and sighting.checkpoint_id != loaded.checkpoint_id:
+            raise CheckpointError(
+                "the file has the stamp (size, time, checksums) of an earlier sweep but other "
+                "weights",
+                where=checkpoint.path,
+                mend="if it was changed on purpose, touch it, then sweep again",
+            )
+
+    def earlier_scores(
+        self, stage: Stage, checkpoint_id: str, missing: Sequence[Unit]
+    ) -> dict[str, tuple[Score, ...]]:
+        """Scores on record that missing units come after (clean accuracy for a new sigma)."""
+        wanted = {id(unit.evaluator.after()) for unit in missing}
+        earlier = {}
+        for unit in stage.units:
+            if id(unit.evaluator) in wanted and unit not in missing:
+                task = unit.evaluator.task
+                path = records.record_path(self.out, checkpoint_id, task, unit.protocol_id)
+                earlier[unit.protocol_id] = records.read_record(path).scores
+        return earlier
+
+    def write(self, stage: Stage, loaded: Loaded, measured: Measured, settled: Settled) -> None:
+        """Put one unit's result on record: its items first, then the record that names them."""
+        unit, dataset = measured.unit, measured.unit.evaluator.dataset
+        task = unit.evaluator.task
+        path = records.record_path(self.out, loaded.checkpoint_id, task, unit.protocol_id)
+        items = path.with_suffix(".items.parquet")
+        digest = records.write_items(items, measured.result)
+        records.write_record(
+            self.out,
+            records.Record(
+                checkpoint_id=loaded.checkpoint_id,
+                arch=stage.architecture.name,
+                task=task,
+                dataset=dataset.label,
+                partial="" if dataset.complete else f"{dataset.found}/{dataset.expected}",
+                protocol_id=unit.protocol_id,
+                family=unit.family,
+                protocol=unit.protocol,
+                engine=settled.engine,
+                precision=settled.precision,
+                scores=measured.result.scores,
+                items=items.name,
+                items_digest=digest,
+                timings={stage: round(value, 6) for stage, value in loaded.seconds.items()},
+                seconds=round(measured.seconds, 6),
+                fastclip_version=__version__,
+            ),
+        )
+        self._existing.add((loaded.checkpoint_id, task, unit.protocol_id))
+
+    def succeed(self, stage: Stage, loaded: Loaded) -> None:
+        """Note what this checkpoint file turned out to be; forget an earlier failure."""
+        checkpoint, architecture = loaded.checkpoint, stage.architecture
+        preprocessing = architecture.preprocessing
+        sighting = sightings.Sighting(
+            name=checkpoint.name,
+            run=checkpoint.run,
+            path=str(checkpoint.path),
+            weights=checkpoint.weights,
+            stamp=checkpoint.stamp,
+            request=self._request,
+            checkpoint_id=loaded.checkpoint_id,
+            digest=loaded.digest,
+            arch=architecture.name,
+            arch_digest=architecture.digest,
+            arch_source=architecture.source,
+            guessed=architecture.guessed,
+            preprocessing={
+                **vars(preprocessing.pixels),
+                "mean": list(preprocessing.mean),
+                "std": list(preprocessing.std),
+            },
+            step=loaded.step,
+            epoch=loaded.epoch,
+            samples_seen=loaded.samples_seen,
+        )
+        sightings.write_sighting(self.out, checkpoint, sighting)
+        sightings.clear_failure(self.out, checkpoint)
+
+    def fail(self, checkpoint: Checkpoint, step: str, error: FastclipError) -> None:
+        """Put a failure on record, with the canary's figures where it was the canary."""
+        figures: Mapping[str, float] = error.figures if isinstance(error, CanaryError) else {}
+        failure = sightings.Failure(checkpoint.name, checkpoint.run, step, str(error), figures)
+        sightings.write_failure(self.out, checkpoint, failure)
