@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from importlib import import_module
+from typing import Any
+
 import click
 
 
@@ -24,13 +28,10 @@ def models(pattern: str) -> None:
 @command.command()
 def tasks() -> None:
     """What can be measured."""
-    from importlib import import_module
-
     from fastclip.evaluators import TASKS
 
     for name in TASKS:
-        documentation = import_module(TASKS.get(name).__module__).__doc__ or ""
-        click.echo(f"{name:24}{documentation.splitlines()[0]}")
+        click.echo(f"{name:24}{_first_line(TASKS.get(name))}")
 
 
 @command.command()
@@ -54,7 +55,11 @@ def engines() -> None:
     for name in ENGINES:
         try:
             engine = ENGINES.get(name)
-            precisions = ", ".join(engine.precisions)
-            click.echo(f"{name:16}{precisions:12}{(engine.__doc__ or '').splitlines()[0]}")
+            click.echo(f"{name:16}{', '.join(engine.precisions):12}{_first_line(engine)}")
         except ImportError as error:
             click.echo(f"{name:16}{'not here':12}{error}")
+
+
+def _first_line(thing: Callable[..., Any]) -> str:
+    """First line of the documentation of the module that `thing` is defined in."""
+    return (import_module(thing.__module__).__doc__ or "").splitlines()[0]

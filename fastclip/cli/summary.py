@@ -46,40 +46,40 @@ def print_curves(rows: pd.DataFrame) -> None:
     for (run, arch), group in rows.groupby(["run", "arch"], sort=False):
         count = group["checkpoint"].nunique()
         table = Table(title=f"{run}: {arch}, {count} checkpoints", box=box.SIMPLE)
-        for heading in ("", "data set"):
-            table.add_column(heading, overflow="fold")
+        table.add_column("", no_wrap=True)
         for heading in ("first", "last", "highest", "at"):
             table.add_column(heading, justify="right", no_wrap=True)
         table.add_column("over training", no_wrap=True)
-        for cells in curve_lines(group):
-            table.add_row(*cells)
+        for dataset, of_dataset in group.groupby("dataset", sort=False):
+            table.add_row(str(dataset), style="bold")
+            for cells in curve_lines(of_dataset):
+                table.add_row(*cells)
         Console().print(table)
 
 
 def curve_lines(group: pd.DataFrame) -> Iterator[tuple[str, ...]]:
-    """The headline curves of one run, as cells of the table."""
+    """The headline curves of one run and data set, as cells of the table."""
     from fastclip.report.sparkline import sparkline
 
-    factors_of_a_curve = ["dataset", "level", "noise_seed", "protocol_id"]
+    factors_of_a_curve = ["level", "noise_seed", "protocol_id"]
     for task, metric, factors, title in HEADLINES:
         chosen = group[(group["task"] == task) & (group["metric"] == metric)]
         for column, wanted in factors.items():
             chosen = chosen[chosen[column].isna() if wanted is None else chosen[column] == wanted]
         for key, curve in chosen.groupby(factors_of_a_curve, dropna=False, sort=False):
-            dataset, level, *_ = key
+            level = key[0]
             values = [None if value != value else float(value) for value in curve["value"]]
             known = [(value, row) for row, value in enumerate(values) if value is not None]
             if not known:
                 continue
             highest, row = max(known, key=lambda pair: (pair[0], -pair[1]))
             yield (
-                title if level != level else f"{title}, sigma {level:g}",
-                str(dataset),
+                "  " + (title if level != level else f"{title}, sigma {level:g}"),
                 _number(values[0]),
                 _number(values[-1]),
                 _number(highest),
                 _place(curve.iloc[row]),
-                sparkline(values),
+                sparkline(values, width=16),
             )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 from fastclip.engines import ENGINES
@@ -60,11 +60,15 @@ def _engines() -> Iterator[Finding]:
     works = 0
     reports = []
     for name in ENGINES:
-        ok, detail = _try(lambda name=name: str(ENGINES.get(name)().describe()))  # type: ignore[misc]
+        ok, detail = _try(lambda name=name: _words(ENGINES.get(name)().describe()))  # type: ignore[misc]
         works += ok
         reports.append((name, detail if ok else f"not here: {detail}"))
     for name, detail in reports:
         yield Finding(f"engine {name}", works > 0, detail)
+
+
+def _words(facts: Mapping[str, str]) -> str:
+    return ", ".join(f"{key} {value}" for key, value in facts.items() if key != "engine")
 
 
 def _cache() -> Finding:
