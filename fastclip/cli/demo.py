@@ -21,7 +21,10 @@ import click
 )
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
 @click.option(
-    "--threads", type=click.IntRange(min=0), default=0, help="All cores, four at most, by default."
+    "--threads",
+    type=click.IntRange(min=0),
+    default=0,
+    help="Of the sweep; all cores, four at most, by default.",
 )
 @click.option("-q", "--quiet", is_flag=True, help="Only the results.")
 @click.option("--no-progress", is_flag=True, help="Plain lines, no live bars.")

@@ -45,11 +45,11 @@ def print_curves(rows: pd.DataFrame) -> None:
 
     for (run, arch), group in rows.groupby(["run", "arch"], sort=False):
         count = group["checkpoint"].nunique()
-        table = Table(title=f"{run}: {arch}, {count} checkpoints", box=box.SIMPLE)
+        table = Table(title=f"{run}: {arch}, {count} checkpoints", box=box.SIMPLE, pad_edge=False)
         table.add_column("", no_wrap=True)
         for heading in ("first", "last", "highest", "at"):
             table.add_column(heading, justify="right", no_wrap=True)
-        table.add_column("over training", no_wrap=True)
+        table.add_column("curve", no_wrap=True)
         for dataset, of_dataset in group.groupby("dataset", sort=False):
             table.add_row(str(dataset), style="bold")
             for cells in curve_lines(of_dataset):
@@ -74,7 +74,7 @@ def curve_lines(group: pd.DataFrame) -> Iterator[tuple[str, ...]]:
                 continue
             highest, row = max(known, key=lambda pair: (pair[0], -pair[1]))
             yield (
-                "  " + (title if level != level else f"{title}, sigma {level:g}"),
+                "  " + (title if level != level else f"{title} ({level:g})"),
                 _number(values[0]),
                 _number(values[-1]),
                 _number(highest),

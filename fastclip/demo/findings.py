@@ -21,7 +21,11 @@ def findings(rows: pd.DataFrame, classes: int) -> list[str]:
     noisy = _curve(rows, "robustness", "acc1", rows["distortion"] == "gaussian_noise")
     return [
         "Image-quality alignment (SRCC, cosine): " + _peak(_curve(rows, "iqa", "srcc", pooled)),
-        "Shape bias: " + _shape_bias(_curve(rows, "shape-bias", "shape_bias", whole)),
+        "Shape bias: "
+        + _shape_bias(
+            _curve(rows, "shape-bias", "shape_bias", whole),
+            _curve(rows, "shape-bias", "cue_accuracy", whole),
+        ),
         "Clean accuracy: " + _peak(clean) + _times_chance(clean, classes),
         "Noisy accuracy: " + _peak(noisy),
         "Accuracy lost under noise, of the clean one: "
@@ -51,13 +55,22 @@ def _peak(curve: pd.DataFrame) -> str:
     return f"highest before the end ({_at(best)}); {lower:.3f} lower at the end ({_at(last)})."
 
 
-def _shape_bias(curve: pd.DataFrame) -> str:
-    sure = curve[~curve["flag"].fillna("").str.contains("at_chance")]
+def _shape_bias(curve: pd.DataFrame, cue: pd.DataFrame) -> str:
+    """Its range, with the cue accuracy: near chance a shape bias is mostly luck."""
+    known = curve.dropna(subset=["value"])
+    sure = known[~known["flag"].fillna("").str.contains("at_chance")]
     if sure.empty:
-        return "every checkpoint answers at chance; it says nothing."
+        return "at every checkpoint the model answers at chance, so it says nothing."
+    cue_at = dict(zip(cue["step"], cue["value"], strict=True))
+    low, high = (
+        sure.iloc[int(place)] for place in (sure["value"].argmin(), sure["value"].argmax())
+    )
+    lowest, highest, last = (
+        f"{_at(row)}, cue accuracy {cue_at[row['step']]:.3f}" for row in (low, high, sure.iloc[-1])
+    )
+    text = f"lowest {lowest}; highest {highest}; at the end {last}."
     left_out = len(curve) - len(sure)
-    text = _peak(sure)
-    return text + (f" {left_out} checkpoints at chance are left out." if left_out else "")
+    return text + (f" Left out, at chance: {left_out} checkpoints." if left_out else "")
 
 
 def _times_chance(curve: pd.DataFrame, classes: int) -> str:

@@ -70,7 +70,7 @@ def run_demo(
 
     Args:
         seed: of pictures, captions, weights and distortions.
-        threads: of training, decoding and engine; 0 for every core, four at most.
+        threads: of decoding and engine; 0 for every core, four at most. Training has one.
         training: other settings than the default ones; `seed` is put into them.
         progress: of the sweep.
         report: called after each training step with its number and loss.
@@ -99,7 +99,7 @@ def run_demo(
             f"on {training.pictures} drawn pictures of {len(world.CLASSES)} classes"
         )
         with _timed(seconds, "train"):
-            train(run, training, threads=threads, report=report)
+            train(run, training, report=report)
         finish(run, settings)
 
     with _timed(seconds, "sets"):

@@ -63,10 +63,6 @@ class Training:
     warmup: int = 30
     checkpoints: int = 24
 
-    @property
-    def epochs(self) -> float:
-        return self.steps * self.batch_size / self.pictures
-
 
 def checkpoint_steps(last: int, count: int) -> tuple[int, ...]:
     """Steps to save after: 0, then log-spaced over the first sixth, then linear to `last`."""
@@ -87,7 +83,6 @@ def train(
     folder: Path,
     training: Training,
     *,
-    threads: int,
     report: Callable[[int, float], None] = lambda step, loss: None,
 ) -> tuple[Path, ...]:
     """Draw the pictures, train, and save checkpoints as open_clip's training does.
@@ -97,7 +92,6 @@ def train(
     the model's config.
 
     Args:
-        threads: torch's threads; the last digits of the weights depend on it.
         report: called after every step with its number and loss.
 
     Returns:
@@ -110,7 +104,9 @@ def train(
     pictures, tokens = training_data(training)
     write_run(folder, training)
     previous = torch.get_num_threads()
-    torch.set_num_threads(threads)
+    # More threads than one only wait for each other in a model this small, and the weights
+    # would depend on their number.
+    torch.set_num_threads(1)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(training.seed)
         model = CLIP(**MODEL_CONFIG, output_dict=True).train()
@@ -228,6 +224,7 @@ def write_run(folder: Path, training: Training) -> None:
         "pretrained": "",
         "opt": "adamw",
         "lr_scheduler": "cosine",
+        "epochs": training.steps * training.batch_size // training.pictures,
         "train_num_samples": training.pictures,
         "world_size": 1,
         "accum_freq": 1,

@@ -34,7 +34,8 @@ Runs = Mapping[tuple[str, str, str], str]
 class Curve:
     """One line: x and y in the order of x, NA left out.
 
-    `certain` is False where the point is flagged (a model at chance).
+    `certain` is False where the point is flagged (a model at chance); `marked` curves get a
+    ring where they are highest.
     """
 
     label: str
@@ -44,6 +45,7 @@ class Curve:
     certain: list[bool]
     style: Mapping[str, Any] = field(default_factory=dict)
     faint: bool = False
+    marked: bool = False
 
 
 @dataclass(frozen=True)
@@ -129,6 +131,7 @@ def _alignment(rows: pd.DataFrame, runs: Runs, axis: str) -> Panel:
             axis,
             distance if others else "",
             faint=distance != "cosine",
+            marked=distance == "cosine",
         )
     ]
     return Panel("Image-quality alignment", f"SRCC{_of(chosen)}", curves)

@@ -131,14 +131,14 @@ def _name_lines(axes: Axes, names: Mapping[str, tuple[float, str]]) -> None:
 
 
 def _draw_line(axes: Axes, curve: Curve) -> None:
-    """The line, thin where the model is at chance, and a ring where it is highest."""
+    """The line, thin where the model is at chance, and its ring."""
     width, colour = (0.9, FAINT) if curve.faint else (1.8, curve.colour)
     options = {"color": colour, "linewidth": width, **curve.style}
     if not all(curve.certain):
         axes.plot(curve.x, curve.y, **{**options, "linewidth": 0.9, "alpha": 0.45})
     sure = [y if ok else float("nan") for y, ok in zip(curve.y, curve.certain, strict=True)]
     axes.plot(curve.x, sure, **options)
-    if any(curve.certain) and not curve.faint and not curve.style:
+    if curve.marked and any(curve.certain):
         y, x = max((y, x) for y, x in zip(sure, curve.x, strict=True) if y == y)
         axes.plot(
             [x], [y], marker="o", markersize=5.5, markerfacecolor="white",
@@ -193,7 +193,10 @@ def _apart(values: Sequence[float], gap: float) -> list[float]:
 
 def _note(figure: Figure, stamp: str | None) -> None:
     """The stamp, and how to read the marks, on one line under the panels."""
-    text = "\N{WHITE CIRCLE} highest value of a curve    thin line: model at chance"
+    text = (
+        "\N{WHITE CIRCLE} highest value    thin: model at chance    "
+        "drop: share of clean accuracy lost"
+    )
     note = LEFT
     if stamp:
         figure.text(LEFT, 0.035, stamp, color=STAMP_INK, weight="bold", va="center")

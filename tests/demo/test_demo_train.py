@@ -17,7 +17,7 @@ TINY = Training(seed=1, pictures=64, steps=5, batch_size=16, warmup=2, checkpoin
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("logs") / "toy"
     losses: list[float] = []
-    paths = train(folder, TINY, threads=1, report=lambda step, loss: losses.append(loss))
+    paths = train(folder, TINY, report=lambda step, loss: losses.append(loss))
     assert paths == checkpoint_paths(folder, TINY)
     assert len(losses) == TINY.steps and np.isfinite(losses).all()
     return folder
@@ -71,6 +71,6 @@ def test_training_moves_the_weights_and_is_repeatable(run, tmp_path):
         torch.load(path, weights_only=True)["state_dict"] for path in checkpoint_paths(run, TINY)
     )
     assert all(not torch.equal(first[k], last[k]) for k in first if k.endswith("weight"))
-    again = train(tmp_path, TINY, threads=1)[-1]
+    again = train(tmp_path, TINY)[-1]
     for name, tensor in torch.load(again, weights_only=True)["state_dict"].items():
         torch.testing.assert_close(tensor, last[name], rtol=1e-4, atol=1e-6)

@@ -21,6 +21,7 @@ def table(srcc, bias=(0.5, 0.4, 0.3), flags=("at_chance", "", ""), clean=(0.1, 0
         rows += [
             {"step": step, **iqa, "value": srcc[row]},
             {"step": step, **shape, "value": bias[row]},
+            {"step": step, **shape, "metric": "cue_accuracy", "value": 0.25 + row / 4},
             {"step": step, **accuracy, "distortion": "none", "value": clean[row]},
             {"step": step, **accuracy, **noise, "value": clean[row] / 2},
             {"step": step, "task": "robustness", "metric": "drop_rel", **noise, "value": 0.5},
@@ -47,9 +48,11 @@ def test_the_untrained_model_may_be_the_highest():
     assert "highest at the first checkpoint" in said and "0.100 lower at the end" in said
 
 
-def test_shape_bias_at_chance_is_left_out():
+def test_shape_bias_comes_with_cue_accuracy_and_without_chance():
     said = findings(table((0.1, 0.2, 0.3)), 16)[1]
-    assert "0.400 at step 10" in said and "1 checkpoints at chance are left out" in said
+    assert "lowest 0.300 at step 20, cue accuracy 0.750" in said
+    assert "highest 0.400 at step 10, cue accuracy 0.500" in said
+    assert "at chance: 1 checkpoints" in said
     none = findings(table((0.1, 0.2, 0.3), flags=("at_chance",) * 3), 16)[1]
     assert "it says nothing" in none
 
