@@ -75,7 +75,7 @@ def _shape_bias(curve: pd.DataFrame, cue: pd.DataFrame) -> str:
 
 def _times_chance(curve: pd.DataFrame, classes: int) -> str:
     last = curve.dropna(subset=["value"]).iloc[-1]["value"]
-    return f" That is {last * classes:.1f} times chance (1/{classes})."
+    return f" The last is {last * classes:.1f} times chance (1/{classes})."
 
 
 def _at(row: pd.Series) -> str:

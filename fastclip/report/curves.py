@@ -32,7 +32,7 @@ Runs = Mapping[tuple[str, str, str], str]
 
 @dataclass(frozen=True)
 class Curve:
-    """One line: x and y in the order of x, NA left out.
+    """One line: x and y in the order of x; y is NaN where it is NA, and the line broken.
 
     `certain` is False where the point is flagged (a model at chance); `marked` curves get a
     ring where they are highest.
@@ -105,15 +105,15 @@ def _curves(
     datasets = list(dict.fromkeys(rows["dataset"]))
     keys = ["run", "arch", "weights", "dataset", "level", "protocol_id", "noise_seed"]
     for key, group in rows.groupby(keys, dropna=False, sort=False):
-        known = group[group["value"].notna()].sort_values(axis)
-        if len(known):
+        if group["value"].notna().any():
+            ordered = group.sort_values(axis)
             named = f"{label}, {key[3]}" if label and len(datasets) > 1 else label
             yield Curve(
                 named or (str(key[3]) if len(datasets) > 1 else ""),
                 runs[(str(key[0]), str(key[1]), str(key[2]))],
-                known[axis].astype(float).tolist(),
-                known["value"].astype(float).tolist(),
-                [not str(f).startswith("at_chance") for f in known["flag"].fillna("")],
+                ordered[axis].astype(float).tolist(),
+                ordered["value"].astype(float).tolist(),
+                [not str(f).startswith("at_chance") for f in ordered["flag"].fillna("")],
                 **options,
             )
 

@@ -106,14 +106,15 @@ def _draw_panel(axes: Axes, x_column: str, panel: Panel, *, name_in_ink: bool) -
         _draw_line(axes, curve)
     _set_x(axes, x_column, sorted({x for curve in panel.curves for x in curve.x}))
     if panel.unit_scale:
-        axes.set_ylim(min(0.0, *(min(curve.y) for curve in panel.curves)), 1)
+        lowest = min(y for curve in panel.curves for y in curve.y if y == y)
+        axes.set_ylim(min(0.0, max(lowest, -0.2)), 1)  # a drop at chance can be far below 0
     for y in panel.rules.values():
         axes.axhline(y, color=FAINT, linewidth=0.8, linestyle=(0, (1, 2)), zorder=0)
     names = {label: (y, FAINT) for label, y in panel.rules.items()}
     for curve in panel.curves:
         if curve.label and curve.label not in names:
             colour = FAINT if curve.faint else INK if name_in_ink else curve.colour
-            names[curve.label] = (curve.y[-1], colour)
+            names[curve.label] = ([y for y in curve.y if y == y][-1], colour)
     _name_lines(axes, names)
 
 
@@ -138,8 +139,9 @@ def _draw_line(axes: Axes, curve: Curve) -> None:
         axes.plot(curve.x, curve.y, **{**options, "linewidth": 0.9, "alpha": 0.45})
     sure = [y if ok else float("nan") for y, ok in zip(curve.y, curve.certain, strict=True)]
     axes.plot(curve.x, sure, **options)
-    if curve.marked and any(curve.certain):
-        y, x = max((y, x) for y, x in zip(sure, curve.x, strict=True) if y == y)
+    known = [(y, x) for y, x in zip(sure, curve.x, strict=True) if y == y]
+    if curve.marked and known:
+        y, x = max(known)
         axes.plot(
             [x], [y], marker="o", markersize=5.5, markerfacecolor="white",
             markeredgecolor=colour, markeredgewidth=1.4, clip_on=False, zorder=5,
