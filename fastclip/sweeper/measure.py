@@ -25,8 +25,8 @@ ROWS_PER_UPDATE = 4096
 class Measured:
     """One unit's result.
 
-    `seconds` is its own encoding (shared views count whole) and scoring; `pictures` how many it
-    was scored on.
+    `seconds` is its own encoding (shared views count whole) and scoring; `pictures` how many were
+    encoded for it that no unit before it had needed.
     """
 
     unit: Unit
@@ -101,8 +101,10 @@ def measure(
     cost: dict[str, float] = {}
     last_use = {key: unit for unit in units for key in unit.views.values()}
     for unit in units:
+        pictures = 0
         for key in unit.views.values():
             if key not in embeddings:
+                pictures += stage.placed[key].view.pixels.shape[0]
                 began = time.perf_counter()
                 embeddings[key] = _encode_view(stage, key)
                 cost[key] = time.perf_counter() - began
@@ -113,7 +115,6 @@ def measure(
         seconds["score"] = seconds.get("score", 0.0) + scoring
         earlier[unit.protocol_id] = result.scores
         spent = scoring + sum(cost[key] for key in unit.views.values())
-        pictures = sum(len(stage.placed[key].view.index) for key in unit.views.values())
         if unit.prompt_rows.size:
             spent += text_seconds
         yield Measured(unit, result, spent, pictures)
