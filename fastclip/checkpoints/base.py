@@ -41,9 +41,8 @@ class Checkpoint:
 
     @property
     def name(self) -> str:
-        """`runA/epoch_2.pt`-like label that ends with the file's name, `#ema` appended for EMA."""
-        label = self.anchor if self.anchor is not None else f"{self.run}/{self.path.name}"
-        return label if self.weights == "raw" else f"{label}#{self.weights}"
+        """`runA/epoch_2.pt`-like label that ends with the file's name; an anchor's is its tag."""
+        return self.anchor if self.anchor is not None else f"{self.run}/{self.path.name}"
 
 
 @dataclass(frozen=True)

@@ -8,15 +8,19 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import asdict
+from importlib.metadata import version
 from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from fastclip import __version__
 from fastclip.engines.base import Engine, Shapes
 from fastclip.files import canonical_json, digest_of, write_atomic
+from fastclip.machine import processor_name
 from fastclip.parity.base import TOLERANCE, ParityReport
 from fastclip.parity.compare import Embeddings, relative_l2, report
 from fastclip.parity.inputs import random_pictures, token_rows
@@ -80,8 +84,10 @@ def _embeddings(
 
     spec = towers.architecture.preprocessing.pixels
     pictures = random_pictures(min(PICTURES, shapes.image_batch), spec.height, spec.width)
-    handle = engine.place(pictures)
-    found = engine.fetch(engine.encode_images(handle, 0, len(pictures)))
+    # The sweep's own batch once; then only what is compared, for large towers are slow.
+    rows = len(pictures) if swap else shapes.image_batch
+    handle = engine.place(np.resize(pictures, (rows, *pictures.shape[1:])))
+    found = engine.fetch(engine.encode_images(handle, 0, rows))[: len(pictures)]
     with torch.inference_mode():
         yield "image_relative_l2", found, module.encode_image(torch.from_numpy(pictures)).numpy()
     if towers.text is None:
@@ -104,7 +110,7 @@ def probe_once(engine: Engine, towers: Towers, shapes: Shapes, cache_dir: Path) 
     from the cache the engine is left as it was.
     """
     path = cache_dir / "probes" / f"{_key(engine, towers, shapes)}.json"
-    if path.is_file():
+    with suppress(OSError, ValueError, TypeError):  # none yet, or not ours: measured anew
         return ParityReport(**json.loads(path.read_text()))
     found = probe(engine, towers, shapes)
     if found.passed:
@@ -120,5 +126,8 @@ def _key(engine: Engine, towers: Towers, shapes: Shapes) -> str:
         "engine": engine.describe(),
         "precision": engine.precision,
         "shapes": asdict(shapes),
+        "fastclip": __version__,
+        "torch": version("torch"),
+        "processor": processor_name(),
     }
     return digest_of(identity)

@@ -21,23 +21,37 @@ def checkpoint_id(weights_digest: str, architecture: Architecture) -> str:
 
 
 def protocol_of(
-    evaluator: Evaluator, architecture: Architecture, pictures_digest: str, precision: str
+    evaluator: Evaluator,
+    architecture: Architecture,
+    *,
+    pictures: str,
+    tokens: str,
+    engine: str,
+    precision: str,
 ) -> dict[str, Any]:
-    """Everything the evaluator's numbers depend on besides the weights, as JSON values."""
+    """Everything the evaluator's numbers depend on besides the weights, as JSON values.
+
+    Args:
+        pictures: digest of the data set's encoded pictures.
+        tokens: digest of the token ids of its prompts, "" where it has none: what a tokenizer
+            does, whatever its path.
+        engine: family; engines agree to rounding, and one record is one engine's.
+    """
     protocol = {
         "task": evaluator.task,
         "revision": evaluator.revision,
         "dataset": evaluator.dataset.label,
         "labels": evaluator.dataset.labels_digest,
-        "pictures": pictures_digest,
+        "pictures": pictures,
         "pixel_definition": PIXEL_DEFINITION,
         "mean": list(architecture.preprocessing.mean),
         "std": list(architecture.preprocessing.std),
+        "engine": engine,
         "precision": precision,
         **evaluator.protocol(),
     }
-    if "text" in evaluator.needs:
-        protocol["tokenizer"] = architecture.tokenizer
+    if tokens:
+        protocol["tokens"] = tokens
     return protocol
 
 

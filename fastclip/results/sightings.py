@@ -17,7 +17,9 @@ class Sighting:
     """A checkpoint file once opened: its stamp, its digest, its place in training.
 
     `request` digests the options that decide what the file is taken for (`--model`,
-    `--samples-per-epoch`, ...): under another request the file is opened again.
+    `--tokenizer`): under another request the file is opened again. `needed` digests the names of
+    the tensors that `digest` covers. `said` is what the file itself says of its place in
+    training; `step`, `epoch` and `samples_seen` add what its name and its run's files say.
     """
 
     name: str
@@ -28,11 +30,13 @@ class Sighting:
     request: str
     checkpoint_id: str
     digest: str
+    needed: str
     arch: str
     arch_digest: str
     arch_source: str
     guessed: tuple[str, ...]
     preprocessing: Mapping[str, Any]
+    said: Mapping[str, Any]
     step: int | None
     epoch: int | None
     samples_seen: int | None
@@ -40,7 +44,8 @@ class Sighting:
 
 def file_key(checkpoint: Checkpoint) -> str:
     """Name of the checkpoint's file in `OUT/checkpoints` and `OUT/failures`."""
-    return digest_of([checkpoint.run, checkpoint.name, str(checkpoint.path.absolute())], 24)
+    place = str(checkpoint.path.absolute())
+    return digest_of([checkpoint.run, checkpoint.name, checkpoint.weights, place], 24)
 
 
 def write_sighting(out: Path, checkpoint: Checkpoint, sighting: Sighting) -> None:
@@ -63,12 +68,21 @@ class SightingIndex:
     """Look up checkpoint files by (name, stamp, request); a moved folder is found again."""
 
     def __init__(self, out: Path) -> None:
-        self._by_stamp = {(s.run, s.name, s.stamp, s.request): s for s in read_sightings(out)}
+        self._by_stamp = {
+            (s.run, s.name, s.weights, s.stamp, s.request): s for s in read_sightings(out)
+        }
 
     def find(self, checkpoint: Checkpoint, request: str) -> Sighting | None:
         """The sighting of exactly this file under exactly this request, or None."""
-        key = (checkpoint.run, checkpoint.name, checkpoint.stamp, request)
-        return self._by_stamp.get(key)
+        name, weights = checkpoint.name, checkpoint.weights
+        return self._by_stamp.get((checkpoint.run, name, weights, checkpoint.stamp, request))
+
+
+def forget_other_content(out: Path, checkpoint: Checkpoint) -> None:
+    """Forget what this file was if it has another stamp now: its rows leave the table."""
+    path = out / "checkpoints" / f"{file_key(checkpoint)}.json"
+    if path.is_file() and json.loads(path.read_bytes())["stamp"] != checkpoint.stamp:
+        path.unlink()
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -61,17 +62,22 @@ COLUMNS: dict[str, str] = {
 def build_table(out: Path) -> pd.DataFrame:
     """All rows of an output folder: what `results.csv` and `results.parquet` hold.
 
-    Records that a newer evaluator revision supersedes are left out.
+    Records of another engine or precision than `config.json` settled (there are some after
+    `--rescore`) and those that a newer evaluator revision supersedes are left out.
 
     Raises:
         UsageError: `out` holds no sweep.
     """
     import pandas as pd
 
-    if not (out / "config.json").is_file():
+    config = out / "config.json"
+    if not config.is_file():
         raise UsageError("this folder holds no sweep", where=out, mend="name a sweep's -o folder")
+    settled = json.loads(config.read_bytes())
+    ours = (settled["engine"], settled["precision"])
     records: dict[str, list[Record]] = {}
-    for record in newest_revisions(list(read_records(out))):
+    kept = [record for record in read_records(out) if (record.engine, record.precision) == ours]
+    for record in newest_revisions(kept):
         records.setdefault(record.checkpoint_id, []).append(record)
     rows = [
         _row(sighting, record, score)
@@ -94,7 +100,7 @@ def write_table(out: Path) -> pd.DataFrame:
 
 
 def _one_per_name(sightings: Sequence[Sighting]) -> list[Sighting]:
-    distinct = {(s.arch, s.run, s.name, s.checkpoint_id): s for s in sightings}
+    distinct = {(s.arch, s.run, s.name, s.weights, s.checkpoint_id): s for s in sightings}
     return sorted(distinct.values(), key=_sighting_order)
 
 
@@ -105,6 +111,7 @@ def _sighting_order(sighting: Sighting) -> tuple[Any, ...]:
         natural_key(sighting.run),
         -1 if place is None else place,
         natural_key(sighting.name),
+        sighting.weights,
     )
 
 

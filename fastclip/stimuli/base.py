@@ -185,4 +185,3 @@ class View:
     pixels: Pixels
     index: Int64Array
     mode: str
-

@@ -12,6 +12,7 @@ import re
 import shutil
 import time
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -92,10 +93,11 @@ def entries(folder: Path) -> list[Entry]:
     found = []
     for room, (kind, describe) in rooms.items():
         for path in _children(folder / room):
-            if path.name.startswith(".tmp-"):
-                found.append(_entry(path, "left over", path.name))
-            else:
-                found.append(_entry(path, kind, describe(path)))
+            with suppress(FileNotFoundError):  # renamed or removed by another process just now
+                if path.name.startswith(".tmp-"):
+                    found.append(_entry(path, "left over", path.name))
+                else:
+                    found.append(_entry(path, kind, describe(path)))
     return sorted(found, key=lambda entry: entry.used, reverse=True)
 
 

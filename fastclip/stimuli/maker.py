@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from dataclasses import replace
+from hashlib import blake2b
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -73,7 +74,14 @@ class Maker:
         if self._clean is not None:
             place = int(self._clean.index[row])
             return self._distort(self._clean.pixels[place : place + 1], row)
-        picture = self._source.decode(row, self._source.encoded(row))
+        encoded = self._source.encoded(row)
+        if blake2b(encoded, digest_size=32).hexdigest() != self.manifest.content["digests"][row]:
+            raise DataError(
+                "a picture changed while the sweep was running",
+                where=self._source.stat(row)[0],
+                mend="leave the data set alone while a sweep runs; run the same command again",
+            )
+        picture = self._source.decode(row, encoded)
         self._counters.add(decoded=1)
         if self.request.distortion is not None:
             picture = self._distort(picture[None], row)

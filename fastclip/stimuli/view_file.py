@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from hashlib import blake2b
 from pathlib import Path
@@ -76,7 +77,8 @@ def describe_view(path: Path) -> str:
 
 def read_index(path: Path, header: Header) -> Int64Array:
     """`[N]`: row of the set -> row of the distinct pictures. Marks the file as used now."""
-    os.utime(path)
+    with suppress(OSError):  # a cache that is shared read-only
+        os.utime(path)
     offset = _HEADER_BYTES + header.pixel_bytes
     return np.fromfile(path, np.int64, header.rows, offset=offset)
 

@@ -7,7 +7,6 @@ changes a byte.
 
 from __future__ import annotations
 
-import os
 import weakref
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -17,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from fastclip.errors import DataError, RefusalError
 from fastclip.files import digest_of
+from fastclip.machine import usable_cores
 from fastclip.stimuli.base import (
     PIXEL_DEFINITION,
     PictureSource,
@@ -100,7 +100,7 @@ class ViewStore:
         self, cache_dir: Path | None = None, memory: str = "auto", threads: int = 0
     ) -> None:
         self.cache_dir = cache_folder(cache_dir)
-        self.threads = threads or os.cpu_count() or 1
+        self.threads = threads or usable_cores()
         self.counters = Counters()
         self.budget = Budget(memory, self.cache_dir)
         self._manifests: weakref.WeakKeyDictionary[PictureSource, Manifest] = (

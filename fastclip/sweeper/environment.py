@@ -12,6 +12,7 @@ from typing import Any
 
 from fastclip import __version__
 from fastclip.files import write_atomic
+from fastclip.machine import processor_name, usable_cores
 from fastclip.stimuli.base import Dataset
 
 PACKAGES = (
@@ -49,19 +50,10 @@ def versions() -> dict[str, str]:
 
 def machine() -> dict[str, Any]:
     """Processor, cores, memory and system of this machine."""
-    model = platform.processor()
-    cpuinfo = Path("/proc/cpuinfo")
-    if cpuinfo.is_file():
-        names = [
-            line.split(":", 1)[1].strip()
-            for line in cpuinfo.read_text().splitlines()
-            if line.startswith("model name")
-        ]
-        model = names[0] if names else model
     pages, page = os.sysconf("SC_PHYS_PAGES"), os.sysconf("SC_PAGE_SIZE")
     return {
-        "processor": model,
-        "cores": len(os.sched_getaffinity(0)),
+        "processor": processor_name(),
+        "cores": usable_cores(),
         "memory_bytes": pages * page,
         "system": platform.platform(),
     }
@@ -73,12 +65,18 @@ def write_environment(
     picture_digests: Mapping[str, str],
     engine: Mapping[str, str],
 ) -> None:
-    """Write `OUT/env.json`; `picture_digests` is by data set label."""
+    """Write `OUT/env.json`; `picture_digests` is by data set label.
+
+    Data sets of earlier sweeps into this folder stay: their rows are in its table.
+    """
+    path = out / "env.json"
+    earlier = json.loads(path.read_bytes())["datasets"] if path.is_file() else {}
     body = {
         "versions": versions(),
         "machine": machine(),
         "engine": dict(engine),
-        "datasets": {
+        "datasets": earlier
+        | {
             dataset.label: {
                 "kind": dataset.kind,
                 "pictures": len(dataset.pictures),
@@ -91,4 +89,4 @@ def write_environment(
             for dataset in datasets
         },
     }
-    write_atomic(out / "env.json", (json.dumps(body, indent=1, sort_keys=True) + "\n").encode())
+    write_atomic(path, (json.dumps(body, indent=1, sort_keys=True) + "\n").encode())

@@ -3,34 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
+from dataclasses import replace
+from typing import Any
 
 from fastclip import __version__
-from fastclip.checkpoints.base import Checkpoint
+from fastclip.checkpoints.base import Checkpoint, Metadata
+from fastclip.checkpoints.provenance import training_place
 from fastclip.errors import CheckpointError, FastclipError
 from fastclip.evaluators.base import Score
 from fastclip.results import record as records
 from fastclip.results import sightings
-from fastclip.sweeper.config import Settled
+from fastclip.sweeper.config import Settled, SweepConfig
 from fastclip.sweeper.load import Loaded
 from fastclip.sweeper.measure import CanaryError, Measured
 from fastclip.sweeper.stage import Stage, Unit
 
 
 class Ledger:
-    """An output folder's records, sightings and failures.
+    """An output folder's records, sightings and failures; with `overwrite`, as if it had none."""
 
-    Args:
-        out: the output folder.
-        request: `SweepConfig.request`.
-        overwrite: act as if nothing were on record.
-    """
-
-    def __init__(self, out: Path, request: str, *, overwrite: bool = False) -> None:
-        self.out = out
-        self._request = request
-        self._existing = set() if overwrite else records.existing_records(out)
-        self._index = sightings.SightingIndex(out)
+    def __init__(self, config: SweepConfig) -> None:
+        self.out = config.output_dir
+        self._config = config
+        self._existing = set() if config.overwrite else records.existing_records(self.out)
+        self._index = sightings.SightingIndex(self.out)
 
     def missing(self, stage: Stage, checkpoint_id: str) -> list[Unit]:
         """The stage's units that have no record for this checkpoint."""
@@ -41,18 +37,30 @@ class Ledger:
         ]
 
     def is_finished(self, stage: Stage, checkpoint: Checkpoint) -> bool:
-        """Whether exactly this file was seen as this architecture and every record is there."""
-        sighting = self._index.find(checkpoint, self._request)
-        return (
-            sighting is not None
-            and sighting.arch_digest == stage.architecture.digest
-            and not self.missing(stage, sighting.checkpoint_id)
-        )
+        """Whether exactly this file was seen as this architecture and every record is there.
+
+        If so, its place in training is told anew: the run's own files may say more by now.
+        """
+        sighting = self._index.find(checkpoint, self._config.request)
+        if (
+            sighting is None
+            or sighting.arch_digest != stage.architecture.digest
+            or self.missing(stage, sighting.checkpoint_id)
+        ):
+            return False
+        place = self._place(checkpoint, Metadata(**sighting.said))
+        if place != {key: getattr(sighting, key) for key in place}:
+            sightings.write_sighting(self.out, checkpoint, replace(sighting, **place))
+        return True
 
     def check_same_content(self, checkpoint: Checkpoint, loaded: Loaded) -> None:
         """Raises CheckpointError where the stamp is an earlier one's and the weights are not."""
-        sighting = self._index.find(checkpoint, self._request)
-        if sighting is not None and sighting.checkpoint_id != loaded.checkpoint_id:
+        sighting = self._index.find(checkpoint, self._config.request)
+        if (
+            sighting is not None
+            and sighting.needed == loaded.needed
+            and sighting.digest != loaded.digest
+        ):
             raise CheckpointError(
                 "the file has the stamp (size, time, checksums) of an earlier sweep but other "
                 "weights",
@@ -107,15 +115,17 @@ class Ledger:
         """Note what this checkpoint file turned out to be; forget an earlier failure."""
         checkpoint, architecture = loaded.checkpoint, stage.architecture
         preprocessing = architecture.preprocessing
+        said = loaded.metadata
         sighting = sightings.Sighting(
             name=checkpoint.name,
             run=checkpoint.run,
             path=str(checkpoint.path),
             weights=checkpoint.weights,
             stamp=checkpoint.stamp,
-            request=self._request,
+            request=self._config.request,
             checkpoint_id=loaded.checkpoint_id,
             digest=loaded.digest,
+            needed=loaded.needed,
             arch=architecture.name,
             arch_digest=architecture.digest,
             arch_source=architecture.source,
@@ -125,15 +135,21 @@ class Ledger:
                 "mean": list(preprocessing.mean),
                 "std": list(preprocessing.std),
             },
-            step=loaded.step,
-            epoch=loaded.epoch,
-            samples_seen=loaded.samples_seen,
+            said={"step": said.step, "epoch": said.epoch, "samples_seen": said.samples_seen},
+            **self._place(checkpoint, said),
         )
         sightings.write_sighting(self.out, checkpoint, sighting)
         sightings.clear_failure(self.out, checkpoint)
 
+    def _place(self, checkpoint: Checkpoint, said: Metadata) -> dict[str, Any]:
+        return training_place(checkpoint, said, self._config.samples_per_epoch)._asdict()
+
     def fail(self, checkpoint: Checkpoint, step: str, error: FastclipError) -> None:
-        """Put a failure on record, with the canary's figures where it was the canary."""
+        """Put a failure on record, with the canary's figures where it was the canary.
+
+        What the file was under another stamp is forgotten: those weights are gone.
+        """
+        sightings.forget_other_content(self.out, checkpoint)
         figures: Mapping[str, float] = error.figures if isinstance(error, CanaryError) else {}
         failure = sightings.Failure(checkpoint.name, checkpoint.run, step, str(error), figures)
         sightings.write_failure(self.out, checkpoint, failure)

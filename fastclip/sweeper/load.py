@@ -11,9 +11,9 @@ from typing import Self
 import numpy as np
 
 from fastclip.checkpoints import open_checkpoint, stamp
-from fastclip.checkpoints.base import Checkpoint
-from fastclip.checkpoints.provenance import training_place
+from fastclip.checkpoints.base import Checkpoint, Metadata
 from fastclip.errors import CheckpointError
+from fastclip.files import digest_of
 from fastclip.results.identity import checkpoint_id
 from fastclip.towers.base import Towers
 from fastclip.towers.manifest import adapt
@@ -26,7 +26,8 @@ class Loaded:
     Attributes:
         towers: the architecture's towers with manifests in this checkpoint's naming.
         tensors: `{name: array}`, dropped by the sweep once they are packed.
-        digest: of the needed tensors, taken while they were read.
+        digest: of the needed tensors, taken while they were read; `needed` digests their names.
+        metadata: what the file itself says of its place in training.
         seconds: per stage, so far "read".
     """
 
@@ -35,19 +36,12 @@ class Loaded:
     tensors: dict[str, np.ndarray]
     digest: str
     checkpoint_id: str
-    step: int | None
-    epoch: int | None
-    samples_seen: int | None
+    needed: str
+    metadata: Metadata
     seconds: dict[str, float] = field(default_factory=dict)
 
 
-def load(
-    checkpoint: Checkpoint,
-    towers: Towers,
-    *,
-    trust_pickle: bool,
-    samples_per_epoch: int | None = None,
-) -> Loaded:
+def load(checkpoint: Checkpoint, towers: Towers, *, trust_pickle: bool) -> Loaded:
     """Read what the towers need of a checkpoint and nothing else.
 
     Raises:
@@ -60,7 +54,7 @@ def load(
         names = sorted({*adapted.manifest.needed, *adapted.module_manifest.needed})
         tensors = file.read(names)
         digest = file.digest(names)
-        step, epoch, samples = training_place(checkpoint, file.metadata, samples_per_epoch)
+        metadata = file.metadata
     if stamp(checkpoint) != checkpoint.stamp:
         raise CheckpointError(
             "the file changed while it was read",
@@ -73,9 +67,8 @@ def load(
         tensors,
         digest,
         checkpoint_id(digest, towers.architecture),
-        step,
-        epoch,
-        samples,
+        digest_of(names, 16),
+        metadata,
         {"read": time.perf_counter() - began},
     )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from fastclip.checkpoints import open_checkpoint
@@ -13,7 +13,6 @@ from fastclip.checkpoints.names import run_folder
 from fastclip.errors import CheckpointError, UsageError
 from fastclip.evaluators import TASKS
 from fastclip.evaluators.options import TaskOptions
-from fastclip.results.sightings import SightingIndex
 from fastclip.stimuli.base import Dataset
 from fastclip.sweeper.config import SweepConfig
 from fastclip.towers.base import Architecture
@@ -176,15 +175,3 @@ def identify_checkpoint(config: SweepConfig, checkpoint: Checkpoint) -> Architec
 def _kinship(checkpoint: Checkpoint) -> tuple[object, ...]:
     size = checkpoint.path.stat().st_size if checkpoint.path.is_file() else str(checkpoint.path)
     return (checkpoint.path.parent, checkpoint.run, checkpoint.format, checkpoint.anchor, size)
-
-
-def without_finished(
-    group: Group, index: SightingIndex, request: str, finished: Callable[[str], bool]
-) -> Group:
-    """The group less the checkpoints whose stamp is known and whose records are all there."""
-    remaining = []
-    for checkpoint in group.checkpoints:
-        sighting = index.find(checkpoint, request)
-        if sighting is None or not finished(sighting.checkpoint_id):
-            remaining.append(checkpoint)
-    return replace(group, checkpoints=tuple(remaining))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -16,10 +15,11 @@ from fastclip.engines.base import Engine, Shapes
 from fastclip.errors import CheckpointError, EngineError, FastclipError, RefusalError
 from fastclip.evaluators.options import TaskOptions
 from fastclip.files import write_atomic
+from fastclip.machine import usable_cores
 from fastclip.results.table import write_table
 from fastclip.stimuli.drop import drop_pictures
 from fastclip.stimuli.views import ViewStore
-from fastclip.sweeper.config import Settled, SweepConfig, settle, write_settled
+from fastclip.sweeper.config import Settled, SweepConfig, agree, settle
 from fastclip.sweeper.environment import write_environment
 from fastclip.sweeper.ledger import Ledger
 from fastclip.sweeper.load import Loaded, ReadAhead, load
@@ -29,10 +29,6 @@ from fastclip.sweeper.plan import Group, Plan, make_plan
 from fastclip.sweeper.progress import Progress
 from fastclip.sweeper.stage import Stage, Unit
 from fastclip.towers.base import Architecture
-
-DEFAULT_IMAGE_BATCH = 32
-"""Pictures per batch. On a CPU the size hardly matters (ViT-B-32 on two cores: 19.9 pictures/s at
-8, 20.4 at 32, 19.1 at 64), and a fixed one makes results equal from folder to folder."""
 
 
 @dataclass
@@ -61,7 +57,7 @@ def sweep(config: SweepConfig, progress: Progress | None = None) -> Outcome:
     claim_folder(out)
     options = task_options(config)
     plan = make_plan(config, options)
-    settled, warnings = settle(config, threads_for(config), __version__)
+    settled, warnings = agree(config, threads_for(config), __version__)
     for text in (*warnings, *plan.notes, *(f"{p}: skipped, {why}" for p, why in plan.skipped)):
         progress.note(text)
     sweeper = Sweeper(config, plan, options, settled, progress)
@@ -76,7 +72,7 @@ def sweep(config: SweepConfig, progress: Progress | None = None) -> Outcome:
 
 def threads_for(config: SweepConfig) -> int:
     """Threads of engine and decoding: `--workers`, else every core this process may use."""
-    return config.workers or len(os.sched_getaffinity(0))
+    return config.workers or usable_cores()
 
 
 def claim_folder(out: Path) -> None:
@@ -127,13 +123,13 @@ class Sweeper:
         self.settled = settled
         self.progress = progress
         self.outcome = Outcome()
-        self.ledger = Ledger(config.output_dir, config.request, overwrite=config.overwrite)
+        self.ledger = Ledger(config)
         self.store = ViewStore(config.cache_dir, config.memory, settled.threads)
 
     def run(self) -> None:
         """Measure everything; raises RefusalError where nothing can be measured."""
         self._check_pictures()
-        write_settled(self.config.output_dir, self.settled)
+        self.settled = settle(self.config, self.settled)
         self.progress.start(self.plan.checkpoints + len(self.plan.unreadable))
         for checkpoint, error in self.plan.unreadable:
             self._fail(checkpoint, "open", error)
@@ -155,10 +151,12 @@ class Sweeper:
             for reason in check.bad.values():
                 self.progress.note(f"{dataset.name}: left out, {reason}")
             if check.not_rgb:
-                self.progress.note(
-                    f"{dataset.name}: {len(check.not_rgb)} pictures are not RGB; they are "
-                    "converted before resizing, where open_clip converts after"
+                note = (
+                    f"{len(check.not_rgb)} pictures are not RGB; they are converted before "
+                    "resizing, where open_clip converts after"
                 )
+                self.progress.note(f"{dataset.name}: {note}")
+                dataset = replace(dataset, notes=(*dataset.notes, note))
             kept.append(drop_pictures(dataset, list(check.bad)))
         self.plan = replace(self.plan, datasets=tuple(kept))
 
@@ -170,10 +168,17 @@ class Sweeper:
         write_environment(self.config.output_dir, self.plan.datasets, digests, engine.describe())
 
     def _run_group(self, group: Group, engine: Engine) -> None:
-        stage = self._stage(group.architecture, engine)
+        try:
+            stage = self._stage(group.architecture, engine)
+        except (EngineError, RefusalError) as error:
+            if len(self.plan.groups) == 1:
+                raise
+            for checkpoint in group.checkpoints:
+                self._fail(checkpoint, "engine", error)
+            return
         remaining = []
         for checkpoint in group.checkpoints:
-            if not self.config.rehash and self.ledger.is_finished(stage, checkpoint):
+            if self.ledger.is_finished(stage, checkpoint) and not self.config.rehash:
                 self.outcome.already_done += 1
                 self.progress.checkpoint_done(checkpoint.name, cached=True)
             else:
@@ -190,34 +195,14 @@ class Sweeper:
             self.plan,
             self.options,
             engine=engine,
-            precision=self.settled.precision,
-            shapes=Shapes(image_batch=self._settle_batch(architecture)),
+            shapes=Shapes(image_batch=self.settled.image_batch),
             store=self.store,
             cache_dir=self.store.cache_dir,
             log=self.progress.note,
         )
 
-    def _settle_batch(self, architecture: Architecture) -> int:
-        """The image batch of this architecture: settled earlier, asked for, or the default."""
-        earlier = self.settled.image_batch.get(architecture.digest)
-        asked = self.config.batch_size
-        if earlier is not None and asked not in (None, earlier):
-            self.progress.note(
-                f"--batch-size {asked} has no effect: this folder settled on {earlier}"
-            )
-        batch = earlier or asked or DEFAULT_IMAGE_BATCH
-        batches = {**self.settled.image_batch, architecture.digest: batch}
-        self.settled = replace(self.settled, image_batch=batches)
-        write_settled(self.config.output_dir, self.settled)
-        return batch
-
     def _read(self, checkpoint: Checkpoint, stage: Stage) -> Loaded:
-        return load(
-            checkpoint,
-            stage.towers,
-            trust_pickle=self.config.trust_pickle,
-            samples_per_epoch=self.config.samples_per_epoch,
-        )
+        return load(checkpoint, stage.towers, trust_pickle=self.config.trust_pickle)
 
     def _run_checkpoint(
         self, stage: Stage, ahead: ReadAhead, checkpoint: Checkpoint, following: Checkpoint | None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,8 @@ from fastclip.sweeper.plan import Log, Plan
 from fastclip.towers.base import Architecture, Towers
 from fastclip.towers.cache import get_towers
 from fastclip.towers.tokenizers import token_ids
+
+NO_IDS = np.empty((0, 0), dtype=np.int64)
 
 
 @dataclass(frozen=True)
@@ -71,7 +74,6 @@ class Stage:
         options: TaskOptions,
         *,
         engine: Engine,
-        precision: str,
         shapes: Shapes,
         store: ViewStore,
         cache_dir: Path,
@@ -95,46 +97,39 @@ class Stage:
                 f"{architecture.name}: {report.explain()}",
                 mend="use --engine torch, and please report this",
             )
-        self.canary = Canary(self.towers, shapes, precision, text=with_text)
+        self.canary = Canary(self.towers, shapes, engine.precision, text=with_text)
         self.placed: dict[str, PlacedView] = {}
         prompts = sorted({prompt for e in evaluators for prompt in e.prompts()})
         self.n_prompts = len(prompts)
-        self.text_batches = self._text_batches(prompts)
-        row_of = {prompt: row for row, prompt in enumerate(prompts)}
-        self.units = [self._unit(e, precision, store, row_of) for e in evaluators]
-
-    def _text_batches(self, prompts: Sequence[str]) -> list[TextBatch]:
-        if not prompts:
-            return []
-        ids, eot = token_ids(self.architecture, prompts)
-        return plan_text_batches(
-            ids,
+        self._row_of = {prompt: row for row, prompt in enumerate(prompts)}
+        self._ids, eot = token_ids(architecture, prompts) if prompts else (NO_IDS, NO_IDS)
+        self.text_batches: list[TextBatch] = plan_text_batches(
+            self._ids,
             eot,
             dynamic=self.towers.dynamic_text,
             context_length=self.towers.context_length,
-            batch=self.shapes.text_batch,
+            batch=shapes.text_batch,
         )
+        self.units = [self._unit(evaluator, store) for evaluator in evaluators]
 
-    def _unit(
-        self,
-        evaluator: Evaluator,
-        precision: str,
-        store: ViewStore,
-        row_of: Mapping[str, int],
-    ) -> Unit:
+    def _unit(self, evaluator: Evaluator, store: ViewStore) -> Unit:
         views = {}
         for name, request in evaluator.views().items():
             view = store.open(request)
             if view.key not in self.placed:
                 self.placed[view.key] = PlacedView(view, self.engine.place(view.pixels))
             views[name] = view.key
+        prompts = evaluator.prompts()
+        rows = np.array([self._row_of[prompt] for prompt in prompts], dtype=np.int64)
+        tokens = blake2b(self._ids[rows].tobytes(), digest_size=16).hexdigest() if prompts else ""
         protocol = identity.protocol_of(
             evaluator,
             self.architecture,
-            store.pictures_digest(evaluator.dataset.pictures),
-            precision,
+            pictures=store.pictures_digest(evaluator.dataset.pictures),
+            tokens=tokens,
+            engine=self.engine.family,
+            precision=self.engine.precision,
         )
-        rows = np.array([row_of[prompt] for prompt in evaluator.prompts()], dtype=np.int64)
         return Unit(
             evaluator,
             protocol,

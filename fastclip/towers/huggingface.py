@@ -155,13 +155,40 @@ def _mlp_and_norm(part: Mapping[str, Any]) -> dict[str, Any]:
     return settings
 
 
+RESAMPLING = {2: "bilinear", 3: "bicubic"}
+
+
+def _edges(size: int | Mapping[str, int] | None) -> tuple[int, ...]:
+    """The distinct edge lengths of a size as Hugging Face writes it."""
+    if isinstance(size, Mapping):
+        return tuple(sorted({int(value) for value in size.values()}))
+    return () if size is None else (int(size),)
+
+
 def preprocess_cfg(config: Mapping[str, Any]) -> dict[str, Any]:
-    """open_clip's preprocess config for a `preprocessor_config.json`."""
-    resample = {2: "bilinear", 3: "bicubic"}.get(config.get("resample", 3), "bicubic")
-    size = config.get("size", 224)
+    """open_clip's preprocess config for a `preprocessor_config.json`.
+
+    Raises:
+        CheckpointError: it asks for what open_clip's preprocessing cannot do.
+    """
+    size, crop = config.get("size", 224), config.get("crop_size")
     squash = isinstance(size, Mapping) and "height" in size and not config.get("do_center_crop")
+    resample = config.get("resample", 3)
+    for key, wrong in {
+        "resample": resample not in RESAMPLING,
+        "do_resize": config.get("do_resize") is False,
+        "do_rescale": config.get("do_rescale") is False,
+        "do_normalize": config.get("do_normalize") is False,
+        "crop_size": not squash and _edges(crop) not in ((), _edges(size)),
+    }.items():
+        if wrong:
+            raise CheckpointError(
+                f"preprocessor_config.json asks for {key} = {config.get(key)} (size {size}), which "
+                "open_clip's preprocessing cannot do",
+                mend="say how pictures are prepared in a JSON config: --model FILE.json",
+            )
     return {
-        "interpolation": resample,
+        "interpolation": RESAMPLING[resample],
         "resize_mode": "squash" if squash else "shortest",
         "mean": config.get("image_mean"),
         "std": config.get("image_std"),

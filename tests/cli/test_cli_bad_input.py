@@ -46,6 +46,12 @@ def cifar(tmp_path_factory: pytest.TempPathFactory) -> str:
     return f"cifar100:toy-cifar={make_cifar100(tmp_path_factory.mktemp('sets') / 'cifar')}"
 
 
+@pytest.fixture(autouse=True)
+def one_cache(run_folder: Path, own_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One cache for the whole file: the graph is exported once."""
+    monkeypatch.setenv("FASTCLIP_CACHE", str(run_folder.parent / "cache"))
+
+
 def sweep(fastclip: Run, run: object, tmp_path: Path, *words: object) -> tuple[int, str]:
     return fastclip("sweep", run, "-o", tmp_path / "out", "--no-progress", "--workers", 1, *words)
 

@@ -21,7 +21,8 @@ from fastclip.results.table import COLUMNS, build_table, write_table
 SIGHTING = sightings.Sighting(
     name="run/epoch_2.pt", run="run", path="/gone/epoch_2.pt", weights="raw", stamp="s",
     request="r",
-    checkpoint_id="c2", digest="d", arch="ViT", arch_digest="a", arch_source="--model", guessed=(),
+    checkpoint_id="c2", digest="d", needed="n", said={}, arch="ViT", arch_digest="a",
+    arch_source="--model", guessed=(),
     preprocessing={}, step=None, epoch=2, samples_seen=None,
 )  # fmt: skip
 
@@ -39,7 +40,7 @@ def make_record(checkpoint_id: str, value: float | None, revision: int = 1) -> r
 
 @pytest.fixture
 def out(tmp_path: Path) -> Path:
-    (tmp_path / "config.json").write_text("{}")
+    (tmp_path / "config.json").write_text('{"engine": "torch", "precision": "fp32"}')
     return tmp_path
 
 
@@ -105,6 +106,39 @@ def test_a_newer_revision_supersedes(out: Path) -> None:
     records.write_record(out, make_record("c2", 0.5, revision=1))
     records.write_record(out, make_record("c2", 0.75, revision=2))
     assert build_table(out)["value"].tolist() == [0.75]
+
+
+def test_another_engine_is_left_out(out: Path) -> None:
+    sight(out, SIGHTING)
+    records.write_record(out, make_record("c2", 0.5))
+    (out / "config.json").write_text('{"engine": "onnxruntime", "precision": "fp32"}')
+    assert len(build_table(out)) == 0
+
+
+def test_raw_and_averaged_weights_of_one_file_are_told_apart(out: Path) -> None:
+    raw = Checkpoint(Path("/gone/epoch_2.pt"), "run", "torch", "s")
+    ema = replace(raw, weights="ema")
+    sightings.write_sighting(out, raw, SIGHTING)
+    sightings.write_sighting(out, ema, replace(SIGHTING, weights="ema", checkpoint_id="c3"))
+    records.write_record(out, make_record("c2", 0.5))
+    records.write_record(out, make_record("c3", 0.6))
+    rows = build_table(out)
+    assert rows["weights"].tolist() == ["ema", "raw"]
+    assert rows["checkpoint"].str.endswith("/epoch_2.pt").all()
+    index = sightings.SightingIndex(out)
+    found = index.find(ema, "r")
+    assert found is not None
+    assert found.checkpoint_id == "c3"
+
+
+def test_content_that_is_gone_leaves_the_table(out: Path) -> None:
+    sight(out, SIGHTING)
+    records.write_record(out, make_record("c2", 0.5))
+    checkpoint = Checkpoint(Path(SIGHTING.path), "run", "torch", "s")
+    sightings.forget_other_content(out, checkpoint)
+    assert len(build_table(out)) == 1
+    sightings.forget_other_content(out, replace(checkpoint, stamp="another"))
+    assert len(build_table(out)) == 0
 
 
 def test_half_written_files_do_not_count(out: Path) -> None:

@@ -265,3 +265,15 @@ def test_results_come_in_order_and_errors_stop_the_work() -> None:
     with pytest.raises(DataError):
         list(manifest_module.in_order(work, range(1000), 2))
     assert len(done) < 20
+
+
+def test_a_picture_that_changes_under_the_sweep_is_refused(folder: Path, tmp_path: Path) -> None:
+    """Else the cache would hold another picture under the key of this one."""
+    store = ViewStore(tmp_path / "cache", threads=1)
+    data = dataset(source(folder))
+    store.pictures_digest(data.pictures)
+    (folder / "4.png").write_bytes((folder / "5.png").read_bytes())
+    with pytest.raises(DataError, match="changed while") as caught:
+        store.open(ViewRequest(data, SPEC))
+    assert "4.png" in str(caught.value)
+    assert not list((tmp_path / "cache" / "views").glob("[!.]*"))

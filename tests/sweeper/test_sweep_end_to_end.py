@@ -102,7 +102,8 @@ def test_torch_engine_agrees(
         rows,
         on=[
             "checkpoint",
-            "protocol_id",
+            "dataset",
+            "prompts",
             "metric",
             "subset",
             "distance",
@@ -124,6 +125,83 @@ def test_another_engine_or_precision_is_refused(
         again(swept, run_folder, sets, shared_cache, engine="torch")
     assert caught.value.mend is not None
     assert "--rescore" in caught.value.mend
+
+
+def test_rescore_and_back(
+    run_folder: Path, sets: tuple[str, ...], shared_cache: Path, tmp_path: Path
+) -> None:
+    options: dict[str, Any] = {
+        "data": sets, "cache_dir": shared_cache, "workers": 1, "tasks": ("iqa",), "epochs": (1, 1),
+    }  # fmt: skip
+    first = fastclip.sweep(run_folder, tmp_path, **options)
+    other = fastclip.sweep(run_folder, tmp_path, engine="torch", rescore=True, **options)
+    assert set(other["engine"]) == {"torch"}
+    assert len(other) == len(first)
+    back = fastclip.sweep(run_folder, tmp_path, engine="onnxruntime", rescore=True, **options)
+    pd.testing.assert_frame_equal(back, first)
+
+
+def test_a_tokenizer_that_changed_is_another_protocol(
+    swept: tuple[Path, pd.DataFrame],
+    run_folder: Path,
+    sets: tuple[str, ...],
+    shared_cache: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from fastclip.sweeper import stage
+
+    real = stage.token_ids
+
+    def reversed_ids(*arguments: Any) -> Any:
+        ids, eot = real(*arguments)
+        return ids[::-1].copy(), eot[::-1].copy()
+
+    monkeypatch.setattr(stage, "token_ids", reversed_ids)
+    rows = fastclip.sweep(
+        run_folder, tmp_path, data=sets, cache_dir=shared_cache, workers=1, epochs=(1, 1)
+    )
+    before, after = (
+        {task: set(frame[frame["task"] == task]["protocol_id"]) for task in ("iqa", "robustness")}
+        for frame in (swept[1], rows)
+    )
+    assert before["iqa"] == after["iqa"]
+    assert not before["robustness"] & after["robustness"]
+
+
+def test_samples_seen_that_are_known_later_are_told(
+    sets: tuple[str, ...], shared_cache: Path, tmp_path: Path
+) -> None:
+    import torch
+    from make_run import make_run, tiny_state
+
+    folder = make_run(tmp_path, epochs=1)
+    torch.save({"state_dict": tiny_state(1), "epoch": 1}, folder / "epoch_1.pt")
+    options: dict[str, Any] = {
+        "data": sets, "cache_dir": shared_cache, "workers": 1, "tasks": ("iqa",),
+    }  # fmt: skip
+    first = fastclip.sweep(folder, tmp_path / "out", **options)
+    assert first["samples_seen"].isna().all()
+    again = fastclip.sweep(folder, tmp_path / "out", samples_per_epoch=777, **options)
+    assert set(again["samples_seen"]) == {777}
+
+
+def test_weights_that_are_gone_leave_the_table(
+    sets: tuple[str, ...], shared_cache: Path, tmp_path: Path
+) -> None:
+    from make_run import make_run, save_checkpoint, tiny_state
+
+    folder = make_run(tmp_path, epochs=2)
+    options: dict[str, Any] = {
+        "data": sets, "cache_dir": shared_cache, "workers": 1, "tasks": ("iqa",),
+    }  # fmt: skip
+    fastclip.sweep(folder, tmp_path / "out", **options)
+    state = tiny_state(1)
+    state["visual.proj"][:] = float("inf")
+    save_checkpoint(folder / "epoch_1.pt", 1, state)
+    rows = fastclip.sweep(folder, tmp_path / "out", **options)
+    assert set(rows["epoch"]) == {2}
+    assert list(rows.attrs["failures"]) == ["tiny/epoch_1.pt"]
 
 
 def test_nan_weights_fail_one_checkpoint_only(
@@ -154,7 +232,7 @@ def test_same_stamp_other_weights_is_an_error(
     fastclip.sweep(folder, tmp_path / "out", **options)
     (sighting,) = (tmp_path / "out" / "checkpoints").iterdir()
     body = json.loads(sighting.read_text())
-    body["checkpoint_id"] = "0" * 16
+    body["digest"] = "0" * 64
     sighting.write_text(json.dumps(body))
     rows = fastclip.sweep(folder, tmp_path / "out", rehash=True, **options)
     (error,) = rows.attrs["failures"].values()

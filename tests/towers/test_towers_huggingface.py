@@ -103,6 +103,21 @@ def test_what_cannot_be_mapped_is_refused(config: dict[str, Any], said: str) -> 
         open_clip_config(config, "config.json")
 
 
+@pytest.mark.parametrize(
+    "config",
+    [
+        {"size": {"shortest_edge": 256}, "crop_size": {"height": 224, "width": 224}},
+        {"size": {"shortest_edge": 224}, "resample": 1},
+        {"size": {"shortest_edge": 224}, "do_normalize": False},
+        {"size": {"height": 256, "width": 256}, "do_center_crop": True, "crop_size": 224},
+    ],
+)
+def test_preprocessing_that_open_clip_cannot_do_is_refused(config: dict[str, Any]) -> None:
+    with pytest.raises(CheckpointError, match="cannot do") as caught:
+        preprocess_cfg(config)
+    assert "--model" in str(caught.value)
+
+
 def test_preprocessor_config() -> None:
     squash = preprocess_cfg({"size": {"height": 8, "width": 8}, "resample": 3})
     assert squash["resize_mode"] == "squash" and squash["interpolation"] == "bicubic"
