@@ -44,14 +44,8 @@ def sweep(
     from fastclip.sweeper.config import SweepConfig
     from fastclip.sweeper.run import sweep as run
 
+    options = {name: _plain(name, value) for name, value in options.items()}
     several = [checkpoints] if isinstance(checkpoints, str | PathLike) else checkpoints
-    for name in ("tasks", "data"):
-        if name in options:
-            value = options[name]
-            options[name] = (value,) if isinstance(value, str) else tuple(map(str, value))
-    for name in ("data_dir", "cache_dir"):
-        if options.get(name) is not None:
-            options[name] = Path(options[name])
     config = SweepConfig(
         checkpoints=tuple(str(one) for one in several), output_dir=Path(output_dir), **options
     )
@@ -59,3 +53,24 @@ def sweep(
     rows = build_table(config.output_dir)
     rows.attrs["failures"] = outcome.failures
     return rows
+
+
+def _plain(name: str, value: Any) -> Any:
+    """An option in the form `SweepConfig` takes, from any form the command takes it in."""
+    from fastclip.checkpoints.selection import parse_range
+
+    if name in ("data_dir", "cache_dir"):
+        return None if value is None else Path(value)
+    if name == "tasks":
+        names = value.split(",") if isinstance(value, str) else value
+        return tuple(str(task).strip() for task in names)
+    if name == "data":
+        return (value,) if isinstance(value, str) else tuple(map(str, value))
+    if name == "sigma":
+        levels = value if isinstance(value, list | tuple) else [value]
+        return ",".join(map(str, levels))
+    if name in ("steps", "epochs") and isinstance(value, str):
+        return parse_range(value)
+    if name == "batch_size" and value == "auto":
+        return None
+    return str(value) if isinstance(value, PathLike) else value

@@ -59,5 +59,9 @@ class EngineError(RefusalError):
     """An engine cannot run here, or failed its probe."""
 
 
+class StoppedError(FastclipError):
+    """The sweep stopped early; what it finished is kept (exit code 1)."""
+
+
 class CheckpointError(FastclipError):
     """This checkpoint cannot be measured; the sweep records it as failed and goes on."""

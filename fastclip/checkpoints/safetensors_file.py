@@ -60,7 +60,7 @@ class SafetensorsReader(Reader):
             raise CheckpointError(
                 f"a safetensors file holds one set of weights, so none called '{weights}'",
                 where=path,
-                mend="take --weights raw, or give the file with the averaged weights",
+                mend="leave --ema out, or give the file with the averaged weights",
             )
         header = read_header(path)
         own = own_names(list(header.stored), path)

@@ -178,7 +178,7 @@ def _pick_state(saved: Any, weights: str, path: Path) -> Mapping[str, torch.Tens
         raise CheckpointError(
             f"no averaged weights in it; it holds: {found}",
             where=path,
-            mend=f"take --weights raw, or store them under one of: {', '.join(_EMA_KEYS)}",
+            mend=f"leave --ema out, or store them under one of: {', '.join(_EMA_KEYS)}",
         )
     raise CheckpointError(
         f"no model weights in it; it holds: {found}",

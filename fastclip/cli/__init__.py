@@ -48,6 +48,8 @@ class LazyGroup(click.Group):
             return None
         command = import_module(f"fastclip.cli.{cmd_name}").command
         assert isinstance(command, click.Command)
+        # FASTCLIP_DATA_DIR, not FASTCLIP_SWEEP_DATA_DIR.
+        command.context_settings.setdefault("auto_envvar_prefix", "FASTCLIP")
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

@@ -33,7 +33,7 @@ def print_summary(out: Path, outcome: Outcome) -> None:
         click.echo(f"failed: {name}: {error}", err=True)
     click.echo(
         f"{outcome.done} measured, {outcome.already_done} already measured, "
-        f"{len(outcome.failures)} failed; rows in {out / 'results.csv'}"
+        f"{len(outcome.failures)} failed, {outcome.skipped} skipped; rows in {out / 'results.csv'}"
     )
 
 
@@ -45,14 +45,17 @@ def print_curves(rows: pd.DataFrame) -> None:
 
     for (run, arch), group in rows.groupby(["run", "arch"], sort=False):
         count = group["checkpoint"].nunique()
-        table = Table(title=f"{run}: {arch}, {count} checkpoints", box=box.SIMPLE, pad_edge=False)
+        checkpoints = f"{count} checkpoint{'s' * (count != 1)}"
+        table = Table(title=f"{run}: {arch}, {checkpoints}", box=box.SIMPLE, pad_edge=False)
         table.add_column("", no_wrap=True)
         for heading in ("first", "last", "highest", "at"):
             table.add_column(heading, justify="right", no_wrap=True)
         table.add_column("curve", no_wrap=True)
         for dataset, of_dataset in group.groupby("dataset", sort=False):
-            table.add_row(str(dataset), style="bold")
-            for cells in curve_lines(of_dataset):
+            lines = list(curve_lines(of_dataset))
+            if lines:
+                table.add_row(str(dataset), style="bold")
+            for cells in lines:
                 table.add_row(*cells)
         Console().print(table)
 

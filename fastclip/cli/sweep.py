@@ -50,7 +50,7 @@ def read_config_file(ctx: click.Context, param: click.Parameter, value: Path | N
     except (OSError, ValueError) as error:
         raise UsageError(f"cannot read the config file: {error}", where=value) from error
     body = body.get("sweep", body)
-    known = {p.name for p in ctx.command.params}
+    known = {p.name: p for p in ctx.command.params}
     defaults = {}
     for key, item in body.items():
         name = key.replace("-", "_")
@@ -60,6 +60,9 @@ def read_config_file(ctx: click.Context, param: click.Parameter, value: Path | N
                 where=value,
                 mend=f"options are: {', '.join(sorted(k for k in known if k))}",
             )
+        lists = getattr(known[name], "multiple", False) or isinstance(known[name].type, NamesType)
+        if isinstance(item, list) and not lists:
+            item = ",".join(map(str, item))
         defaults[name] = item
     ctx.default_map = {**(ctx.default_map or {}), **defaults}
     return value
@@ -250,6 +253,8 @@ def print_plan(config: SweepConfig) -> int:
     """Print what a sweep would do; reads no weights and measures nothing."""
     from fastclip.sweeper.describe import describe_plan
 
+    unreadable = False
     for line in describe_plan(config):
+        unreadable = unreadable or line.startswith("unreadable")
         click.echo(line)
-    return 0
+    return 1 if unreadable else 0

@@ -115,7 +115,8 @@ def bibliography(out: Path) -> str:
             entries.append(info.citation.strip())
         else:
             entries.append(f"% {label}: the user's own data set; cite its source")
-    return "\n\n".join(dict.fromkeys(entries))
+    by_key = {entry.split(",", 1)[0]: entry for entry in reversed(entries)}
+    return "\n\n".join(reversed(by_key.values()))
 
 
 def _read(out: Path) -> tuple[Mapping[str, Any], Mapping[str, Any], list[Record]]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from fastclip.checkpoints.base import Checkpoint
+from fastclip.errors import RefusalError
 from fastclip.files import digest_of, write_atomic
 
 
@@ -44,8 +45,8 @@ class Sighting:
 
 def file_key(checkpoint: Checkpoint) -> str:
     """Name of the checkpoint's file in `OUT/checkpoints` and `OUT/failures`."""
-    place = str(checkpoint.path.absolute())
-    return digest_of([checkpoint.run, checkpoint.name, checkpoint.weights, place], 24)
+    place = checkpoint.anchor or str(checkpoint.path.absolute())
+    return digest_of([place, checkpoint.weights], 24)
 
 
 def write_sighting(out: Path, checkpoint: Checkpoint, sighting: Sighting) -> None:
@@ -54,28 +55,43 @@ def write_sighting(out: Path, checkpoint: Checkpoint, sighting: Sighting) -> Non
     write_atomic(path, (json.dumps(asdict(sighting), indent=1, sort_keys=True) + "\n").encode())
 
 
-def read_sightings(out: Path) -> list[Sighting]:
-    """Every checkpoint file this output folder knows, in path order."""
+def read_sightings(out: Path, *, strict: bool = True) -> list[Sighting]:
+    """Every checkpoint file this output folder knows, in path order.
+
+    Raises:
+        RefusalError: a file is not this version's (with `strict`; else it is passed over).
+    """
     sightings = []
     for path in sorted((out / "checkpoints").glob("*.json")):
-        body = json.loads(path.read_bytes())
-        body["guessed"] = tuple(body["guessed"])
-        sightings.append(Sighting(**body))
+        try:
+            body = json.loads(path.read_bytes())
+            sightings.append(Sighting(**{**body, "guessed": tuple(body["guessed"])}))
+        except (ValueError, TypeError, KeyError) as error:
+            if strict:
+                raise RefusalError(
+                    f"not a checkpoint's entry of this version of fastclip ({error})",
+                    where=path,
+                    mend="run the sweep again: it measures nothing twice and writes this anew",
+                ) from error
     return sightings
 
 
 class SightingIndex:
-    """Look up checkpoint files by (name, stamp, request); a moved folder is found again."""
+    """Look up checkpoint files by (file name, stamp, request).
+
+    So a folder that was moved, and a run that is called otherwise now, are found again.
+    """
 
     def __init__(self, out: Path) -> None:
         self._by_stamp = {
-            (s.run, s.name, s.weights, s.stamp, s.request): s for s in read_sightings(out)
+            (Path(s.path).name, s.weights, s.stamp, s.request): s
+            for s in read_sightings(out, strict=False)
         }
 
     def find(self, checkpoint: Checkpoint, request: str) -> Sighting | None:
         """The sighting of exactly this file under exactly this request, or None."""
-        name, weights = checkpoint.name, checkpoint.weights
-        return self._by_stamp.get((checkpoint.run, name, weights, checkpoint.stamp, request))
+        name, weights = checkpoint.path.name, checkpoint.weights
+        return self._by_stamp.get((name, weights, checkpoint.stamp, request))
 
 
 def forget_other_content(out: Path, checkpoint: Checkpoint) -> None:

@@ -122,7 +122,7 @@ def _record_order(record: Record) -> tuple[Any, ...]:
         record.dataset,
         str(distortion.get("kind", "")),
         float(distortion.get("level", 0.0)),
-        int(distortion.get("draw", 0)),
+        int(distortion.get("seed", 0)),
         record.protocol_id,
     )
 

@@ -7,6 +7,7 @@ A table is a CSV file with the columns `reference,distorted,score` and, if wante
 from __future__ import annotations
 
 import csv
+import io
 import math
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -201,7 +202,15 @@ def _read_table(path: Path, name: str) -> Table:
         raise DataError(
             f"the table of '{name}' is not there", where=path, mend="check --data iqa:NAME=PATH"
         )
-    with path.open(newline="", encoding="utf-8-sig") as file:
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise DataError(
+            f"the table is not UTF-8 text: {error.reason} at byte {error.start}",
+            where=path,
+            mend="save it as CSV UTF-8",
+        ) from error
+    with io.StringIO(text, newline="") as file:
         reader = csv.DictReader(file, delimiter="\t" if path.suffix == ".tsv" else ",")
         columns = [column.strip().lower() for column in reader.fieldnames or ()]
         reader.fieldnames = columns

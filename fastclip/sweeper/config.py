@@ -83,6 +83,17 @@ class SweepConfig:
             raise UsageError(
                 f"unknown engine '{self.engine}'", mend=f"choose of: auto, {', '.join(ENGINES)}"
             )
+        known = ENGINES.get(DEFAULT_ENGINE if self.engine == "auto" else self.engine).precisions
+        if self.precision not in known:
+            raise UsageError(
+                f"engine '{self.engine}' does not know precision '{self.precision}'",
+                where="--precision",
+                mend=f"choose of: {', '.join(known)}",
+            )
+        for option in ("batch_size", "limit", "every", "noise_seeds"):
+            value = getattr(self, option)
+            if value is not None and value < 1:
+                raise UsageError(f"{value} is less than 1", where=f"--{option.replace('_', '-')}")
         if self.device not in ("auto", "cpu"):
             raise UsageError(
                 f"device '{self.device}' is not supported by the engines of this version",

@@ -39,7 +39,8 @@ class Ledger:
     def is_finished(self, stage: Stage, checkpoint: Checkpoint) -> bool:
         """Whether exactly this file was seen as this architecture and every record is there.
 
-        If so, its place in training is told anew: the run's own files may say more by now.
+        If so, its name and its place in training are told anew: the run's own files may say more
+        by now.
         """
         sighting = self._index.find(checkpoint, self._config.request)
         if (
@@ -48,9 +49,15 @@ class Ledger:
             or self.missing(stage, sighting.checkpoint_id)
         ):
             return False
-        place = self._place(checkpoint, Metadata(**sighting.said))
-        if place != {key: getattr(sighting, key) for key in place}:
-            sightings.write_sighting(self.out, checkpoint, replace(sighting, **place))
+        now = replace(
+            sighting,
+            name=checkpoint.name,
+            run=checkpoint.run,
+            path=str(checkpoint.path),
+            **self._place(checkpoint, Metadata(**sighting.said)),
+        )
+        if now != sighting:
+            sightings.write_sighting(self.out, checkpoint, now)
         return True
 
     def check_same_content(self, checkpoint: Checkpoint, loaded: Loaded) -> None:

@@ -67,7 +67,8 @@ def swap(stage: Stage, loaded: Loaded) -> float | None:
     with timed(seconds, "pack"):
         packed = pack(stage.engine.manifest(loaded.towers), loaded.tensors)
     logit_scale = packed.get("logit_scale")
-    scale = None if logit_scale is None else float(np.exp(np.float64(logit_scale).reshape(-1)[0]))
+    with np.errstate(over="ignore"):  # a scale that overflows is told as infinite
+        scale = None if logit_scale is None else float(np.exp(np.float64(logit_scale).ravel()[0]))
     with timed(seconds, "swap"):
         stage.engine.load(packed)
     del packed

@@ -12,7 +12,13 @@ from fastclip import __version__
 from fastclip.checkpoints.base import Checkpoint
 from fastclip.engines import ENGINES
 from fastclip.engines.base import Engine, Shapes
-from fastclip.errors import CheckpointError, EngineError, FastclipError, RefusalError
+from fastclip.errors import (
+    CheckpointError,
+    EngineError,
+    FastclipError,
+    RefusalError,
+    StoppedError,
+)
 from fastclip.evaluators.options import TaskOptions
 from fastclip.files import write_atomic
 from fastclip.machine import usable_cores
@@ -33,10 +39,14 @@ from fastclip.towers.base import Architecture
 
 @dataclass
 class Outcome:
-    """What a sweep did: counts of checkpoints, and the failures by name."""
+    """What a sweep did: counts of checkpoints, and the failures by name.
+
+    `skipped` counts files that looked like checkpoints and were left alone with a word.
+    """
 
     done: int = 0
     already_done: int = 0
+    skipped: int = 0
     failures: dict[str, str] = field(default_factory=dict)
 
     @property
@@ -122,7 +132,7 @@ class Sweeper:
         self.options = options
         self.settled = settled
         self.progress = progress
-        self.outcome = Outcome()
+        self.outcome = Outcome(skipped=len(plan.skipped))
         self.ledger = Ledger(config)
         self.store = ViewStore(config.cache_dir, config.memory, settled.threads)
 
@@ -222,10 +232,12 @@ class Sweeper:
                 self._measure(stage, loaded, missing, logit_scale)
             self.ledger.succeed(stage, loaded)
         except (CheckpointError, EngineError) as error:
+            error.where = error.where or str(checkpoint.path)
             self._fail(checkpoint, step, error)
             return
-        self.outcome.done += 1
-        self.progress.checkpoint_done(checkpoint.name, seconds=loaded.seconds)
+        self.outcome.done += bool(missing)
+        self.outcome.already_done += not missing
+        self.progress.checkpoint_done(checkpoint.name, cached=not missing, seconds=loaded.seconds)
 
     def _measure(
         self, stage: Stage, loaded: Loaded, missing: list[Unit], logit_scale: float | None
@@ -242,7 +254,7 @@ class Sweeper:
         self.progress.checkpoint_failed(checkpoint.name, str(error))
         limit = self.config.max_failures
         if limit is not None and len(self.outcome.failures) > limit:
-            raise RefusalError(
+            raise StoppedError(
                 f"more than {limit} checkpoints failed; the last: {error.what}",
                 where=error.where,
                 mend="mend the checkpoints or raise --max-failures; finished ones are kept",

@@ -96,7 +96,7 @@ def _describe(file: CheckpointFile, checkpoint: Checkpoint, model: str) -> Descr
         return told
     if params is not None:
         return run_files.from_params(*params)
-    found = run_files.from_folder(path, checkpoint.run, file.layout)
+    found = run_files.from_folder(path, file.layout)
     if found is not None:
         return found
     if file.layout == "huggingface":

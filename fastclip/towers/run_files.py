@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from fastclip.errors import CheckpointError
+from fastclip.checkpoints.names import run_folder
+from fastclip.errors import CheckpointError, UsageError
 from fastclip.towers import huggingface
 from fastclip.towers.configs import name_of_config, named_config, open_clip_configs
 
@@ -102,12 +103,13 @@ def from_json(path: Path, source: str, name: str | None = None) -> Description:
     """A bare model config, an `open_clip_config.json`, or a `CLIPModel`'s `config.json`.
 
     Raises:
-        CheckpointError: not JSON, or none of the three.
+        CheckpointError: not JSON, or none of the three; UsageError where `--model` names it.
     """
+    kind = UsageError if source == "--model" else CheckpointError
     try:
         value = json.loads(path.read_text())
     except (OSError, ValueError) as error:
-        raise CheckpointError(f"not a JSON config: {error}", where=path) from error
+        raise kind(f"not a JSON config: {error}", where=path) from error
     if isinstance(value, dict) and "model_type" in value:
         config = huggingface.open_clip_config(value, str(path))
         beside = path.with_name("preprocessor_config.json")
@@ -123,7 +125,7 @@ def from_json(path: Path, source: str, name: str | None = None) -> Description:
         )
     config = value.get("model_cfg", value) if isinstance(value, dict) else {}
     if not {"embed_dim", "vision_cfg", "text_cfg"} <= config.keys():
-        raise CheckpointError(
+        raise kind(
             "not a model config: embed_dim, vision_cfg and text_cfg must be there",
             where=path,
             mend="give a JSON as in open_clip's model_configs, or an open_clip_config.json",
@@ -138,7 +140,7 @@ def from_json(path: Path, source: str, name: str | None = None) -> Description:
     )
 
 
-def from_folder(checkpoint: Path, run: str, layout: str) -> Description | None:
+def from_folder(checkpoint: Path, layout: str) -> Description | None:
     """`config.json` of a Hugging Face checkpoint, or an `open_clip_config.json` beside."""
     folder = next(nearby(checkpoint))
     if layout == "huggingface":
@@ -151,7 +153,8 @@ def from_folder(checkpoint: Path, run: str, layout: str) -> Description | None:
         return None
     found = from_json(path, "open_clip_config.json")
     known = name_of_config(found.config)
-    return found if known else from_json(path, "open_clip_config.json", name=run)
+    name = run_folder(checkpoint).name
+    return found if known else from_json(path, "open_clip_config.json", name=name)
 
 
 def json_configs_beside(checkpoint: Path) -> list[Path]:

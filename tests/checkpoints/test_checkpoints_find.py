@@ -243,11 +243,11 @@ def test_ranges() -> None:
             parse_range(bad)
 
 
-def test_averaged_weights_have_a_name_of_their_own(save: Save, tmp_path: Path) -> None:
+def test_averaged_weights_keep_the_file_s_name(save: Save, tmp_path: Path) -> None:
     state = {"w": torch.ones(2)}
     path = save(tmp_path / "r" / "epoch_1.pt", tensors=state, state_dict_ema={"w": torch.zeros(2)})
     (checkpoint,) = find([path], weights="ema").checkpoints
-    assert checkpoint.name == "r/epoch_1.pt#ema"
+    assert (checkpoint.name, checkpoint.weights) == ("r/epoch_1.pt", "ema")
     with open_checkpoint(checkpoint) as file:
         assert file.read(["w"])["w"].tolist() == [0, 0]
 

@@ -18,6 +18,8 @@ import torch
 from make_run import TINY_CONFIG, make_run, save_checkpoint, tiny_state
 from make_sets import make_cifar100, make_cue_conflict, make_tid2013
 
+from fastclip.errors import UsageError
+
 Run = Callable[..., tuple[int, str]]
 
 
@@ -232,3 +234,67 @@ def test_underscore_spelling_and_config_file(
     code, text = fastclip("sweep", run_folder, "--config", tmp_path / "sweep.toml")
     assert code == 2
     assert "sigmas" in text
+
+
+def test_environment_gives_options(
+    fastclip: Run, run_folder: Path, tmp_path: Path, cifar: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FASTCLIP_DATA", cifar)
+    monkeypatch.setenv("FASTCLIP_SIGMA", "0.3")
+    code, text = sweep(fastclip, run_folder, tmp_path)
+    assert code == 0, text
+    assert ",0.3," in (tmp_path / "out" / "results.csv").read_text()
+
+
+def test_a_refused_call_settles_nothing(
+    fastclip: Run, run_folder: Path, tmp_path: Path, cifar: str
+) -> None:
+    code, text = sweep(fastclip, run_folder, tmp_path, "--data", cifar, "--precision", "fp16")
+    assert code == 2, text
+    assert "fp32" in text
+    assert not (tmp_path / "out" / "config.json").exists()
+    code, text = sweep(fastclip, run_folder, tmp_path, "--data", cifar)
+    assert code == 0, text
+
+
+def test_too_many_failures_stop_with_one(fastclip: Run, tmp_path: Path, cifar: str) -> None:
+    run = make_run(tmp_path, epochs=1)
+    for epoch in (2, 3):
+        state = tiny_state(epoch)
+        state["visual.proj"][0] = float("nan")
+        save_checkpoint(run / f"epoch_{epoch}.pt", epoch, state)
+    code, text = sweep(fastclip, run, tmp_path, "--data", cifar, "--max-failures", "1")
+    assert code == 1, text
+    assert "more than 1 checkpoints failed" in text
+
+
+def test_table_that_is_not_utf8(fastclip: Run, run_folder: Path, tmp_path: Path) -> None:
+    table = "reference,distorted,score\n\xe4.png,b.png,1\n"
+    (tmp_path / "scores.csv").write_bytes(table.encode("latin1"))
+    code, text = sweep(
+        fastclip, run_folder, tmp_path, "--data", f"iqa:mine={tmp_path / 'scores.csv'}",
+        "--lower-is-better",
+    )  # fmt: skip
+    assert code == 3, text
+    assert "UTF-8" in text
+
+
+def test_a_config_that_is_not_json(
+    fastclip: Run, run_folder: Path, tmp_path: Path, cifar: str
+) -> None:
+    (tmp_path / "bad.json").write_text("{")
+    code, text = sweep(fastclip, run_folder, tmp_path, "--data", cifar, "-m", tmp_path / "bad.json")
+    assert code == 2, text
+    assert "not a JSON config" in text
+
+
+def test_toml_lists_and_python_forms(run_folder: Path, tmp_path: Path, cifar: str) -> None:
+    import fastclip as package
+
+    rows = package.sweep(
+        [run_folder], tmp_path / "out", data=cifar, tasks="robustness", sigma=[0.1, 0.2],
+        epochs="1:1", batch_size="auto", workers=1,
+    )  # fmt: skip
+    assert set(rows["level"].dropna()) == {0.1, 0.2}
+    with pytest.raises(UsageError, match="less than 1"):
+        package.sweep(run_folder, tmp_path / "out", data=cifar, limit=0)

@@ -204,6 +204,24 @@ def test_weights_that_are_gone_leave_the_table(
     assert list(rows.attrs["failures"]) == ["tiny/epoch_1.pt"]
 
 
+def test_a_run_that_is_called_otherwise_is_not_measured_again(
+    sets: tuple[str, ...], shared_cache: Path, tmp_path: Path
+) -> None:
+    from make_run import make_run
+
+    first, second = make_run(tmp_path / "a", epochs=2), make_run(tmp_path / "b", epochs=1)
+    options: dict[str, Any] = {
+        "data": sets, "cache_dir": shared_cache, "workers": 1, "tasks": ("iqa",),
+    }  # fmt: skip
+    assert set(fastclip.sweep(first, tmp_path / "out", **options)["run"]) == {"tiny"}
+    records = {p: p.stat().st_mtime_ns for p in (tmp_path / "out" / "records").rglob("*.json")}
+    rows = fastclip.sweep([first, second], tmp_path / "out", **options)
+    names = ["a/tiny/epoch_1.pt", "a/tiny/epoch_2.pt", "b/tiny/epoch_1.pt"]
+    assert list(dict.fromkeys(rows["checkpoint"])) == names
+    assert set(rows["arch"]) == {"tiny"}
+    assert all(path.stat().st_mtime_ns == written for path, written in records.items())
+
+
 def test_nan_weights_fail_one_checkpoint_only(
     run_folder: Path, sets: tuple[str, ...], shared_cache: Path, tmp_path: Path
 ) -> None:

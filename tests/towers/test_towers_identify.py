@@ -195,7 +195,7 @@ def test_wrong_model_options(run: Path, tmp_path: Path) -> None:
         identify(weights, at(run), str(tmp_path / "absent.json"))
     for content in ("{", '{"embed_dim": 3}', "[]"):
         (tmp_path / "bad.json").write_text(content)
-        with pytest.raises(CheckpointError, match="not a"):
+        with pytest.raises(UsageError, match="not a"):
             identify(weights, at(run), str(tmp_path / "bad.json"))
     odd = {"model_cfg": CONFIGS["vit"], "preprocess_cfg": {"resize_mode": "stretch"}}
     (tmp_path / "odd.json").write_text(json.dumps(odd))
