@@ -28,7 +28,9 @@ class TorchEngine(Engine):
         torch.set_num_threads(self.threads)
         self._towers = towers
         self._shapes = shapes
-        self._module: Any = towers.build_module()
+        from fastclip.towers.module import build_module
+
+        self._module: Any = build_module(towers)
 
     def manifest(self, towers: Towers) -> Manifest:
         return towers.module_manifest

@@ -46,7 +46,9 @@ class Canary:
     def __init__(
         self, towers: Towers, shapes: Shapes, precision: str, *, text: bool = True
     ) -> None:
-        self._module = towers.build_module()
+        from fastclip.towers.module import build_module
+
+        self._module = build_module(towers)
         self._shapes: Mapping[str, tuple[int, ...]] = self._module.state_names()
         spec = towers.architecture.preprocessing.pixels
         self._pictures = smooth_pairs(spec.height, spec.width)

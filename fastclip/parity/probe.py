@@ -24,8 +24,8 @@ from fastclip.machine import processor_name
 from fastclip.parity.base import TOLERANCE, ParityReport
 from fastclip.parity.compare import Embeddings, relative_l2, report
 from fastclip.parity.inputs import random_pictures, token_rows
-from fastclip.towers.base import pack
 from fastclip.towers.random_state import lively_state
+from fastclip.towers.recipes import pack
 
 if TYPE_CHECKING:
     from fastclip.towers.base import Towers
@@ -61,7 +61,9 @@ def probe(engine: Engine, towers: Towers, shapes: Shapes) -> ParityReport:
         third swap.
     """
     start = perf_counter()
-    module = towers.build_module()
+    from fastclip.towers.module import build_module
+
+    module = build_module(towers)
     figures: dict[str, float] = {}
     for swap, seed in enumerate(STATES):
         state = random_state(towers, seed)

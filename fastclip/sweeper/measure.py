@@ -16,7 +16,7 @@ from fastclip.errors import CheckpointError
 from fastclip.evaluators.base import Result, Score
 from fastclip.sweeper.load import Loaded
 from fastclip.sweeper.stage import Stage, Unit
-from fastclip.towers.base import pack
+from fastclip.towers.recipes import pack
 
 ROWS_PER_UPDATE = 4096
 

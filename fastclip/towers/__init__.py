@@ -9,11 +9,11 @@ from fastclip.towers.base import (
     Recipe,
     TowerGraph,
     Towers,
-    pack,
 )
 from fastclip.towers.cache import get_towers
 from fastclip.towers.identify import architecture_of, identify
 from fastclip.towers.manifest import adapt
+from fastclip.towers.recipes import pack
 
 __all__ = [
     "Architecture",

@@ -5,15 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import numpy as np
-
-from fastclip.errors import CheckpointError
 from fastclip.stimuli.base import PixelSpec
-
-if TYPE_CHECKING:
-    from fastclip.towers.module import TowerModule
 
 
 @dataclass(frozen=True)
@@ -134,39 +128,3 @@ class Towers:
     embed_dim: int
     context_length: int
     dynamic_text: bool
-
-    def build_module(self) -> TowerModule:
-        """open_clip's own module in fp32 eval mode on the CPU, with random weights.
-
-        Its `encode_image(uint8 [B, H, W, 3])` normalises pixels inside and its
-        `encode_text(ids, eot)` is open_clip's; both return raw float32 embeddings. Its
-        `load(packed)` takes arrays by `module_manifest` name without copying them.
-        """
-        from fastclip.towers.module import TowerModule
-
-        with_text = any(name.startswith("text.") for name in self.module_manifest.recipes)
-        return TowerModule(self.architecture, text=with_text)
-
-
-def pack(manifest: Manifest, tensors: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Make every packed array from a checkpoint's tensors: pure, C-contiguous float32 out.
-
-    A recipe that is a plain tensor returns the array itself, not a copy.
-
-    Raises:
-        CheckpointError: a tensor is missing, has another shape than the graph's, or holds NaN
-            or infinity (the message names it).
-    """
-    from fastclip.towers.recipes import check_finite, evaluate
-
-    for name in manifest.needed:
-        if name in tensors:
-            check_finite(name, tensors[name])
-    packed = {name: evaluate(recipe, tensors) for name, recipe in manifest.recipes.items()}
-    for name, shape in manifest.shapes.items():
-        if packed[name].shape != shape:
-            raise CheckpointError(
-                f"'{name}' has shape {packed[name].shape} but the architecture wants {shape}",
-                mend="give the architecture the checkpoint was trained with: --model NAME",
-            )
-    return packed

@@ -6,7 +6,6 @@ import contextlib
 import io
 import warnings
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from hashlib import blake2b
 from math import prod
 from pathlib import Path
@@ -20,6 +19,7 @@ from fastclip.errors import EngineError
 from fastclip.towers.base import Recipe, TowerGraph
 from fastclip.towers.module import TowerModule
 from fastclip.towers.passes import PASSES
+from fastclip.towers.passes.base import TowerExport
 from fastclip.towers.random_state import lively_state
 from fastclip.towers.recipes import leaves, tensor
 
@@ -28,23 +28,6 @@ OPSET = 20
 Attention node of opset 23 is not in every runtime from onnxruntime 1.22 on."""
 
 OUTPUT = "embeddings"
-
-
-@dataclass
-class TowerExport:
-    """One tower on its way through the passes.
-
-    Attributes:
-        model: the ONNX graph.
-        recipes: `{packed name: recipe}` over the module's state names.
-        shapes: `{packed name: shape}` as the graph wants it.
-        pools_at_eot: the embedding is read at the end-of-text position.
-    """
-
-    model: ir.Model
-    recipes: dict[str, Recipe]
-    shapes: dict[str, tuple[int, ...]]
-    pools_at_eot: bool
 
 
 def export_tower(module: TowerModule, part: str, passes: Sequence[str]) -> TowerExport:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from fastclip.errors import CheckpointError, EngineError
-from fastclip.towers.base import Architecture
+from fastclip.towers.base import Architecture, Towers
 from fastclip.towers.configs import is_dynamic_text, text_pooling, without_text
 
 
@@ -183,3 +183,9 @@ def _as_tensor(array: np.ndarray) -> Tensor:
         # torch warns of read-only memory; nothing here writes to weights.
         warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
         return torch.from_numpy(np.ascontiguousarray(array).reshape(array.shape))
+
+
+def build_module(towers: Towers) -> TowerModule:
+    """open_clip's own module of these towers, fp32, in eval mode, with random weights."""
+    with_text = any(name.startswith("text.") for name in towers.module_manifest.recipes)
+    return TowerModule(towers.architecture, text=with_text)

@@ -10,7 +10,7 @@ import numpy as np
 
 from fastclip.checkpoints.base import TensorInfo
 from fastclip.errors import CheckpointError
-from fastclip.towers.base import Recipe
+from fastclip.towers.base import Manifest, Recipe
 
 
 def tensor(name: str) -> Recipe:
@@ -127,3 +127,25 @@ def recipe_from_json(value: Any) -> Recipe:
         return tensor(value)
     of = tuple(recipe_from_json(part) for part in value["of"])
     return Recipe(value["op"], of=of, shape=tuple(value.get("shape", ())))
+
+
+def pack(manifest: Manifest, tensors: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Make every packed array from a checkpoint's tensors: pure, C-contiguous float32 out.
+
+    A recipe that is a plain tensor returns the array itself, not a copy.
+
+    Raises:
+        CheckpointError: a tensor is missing, has another shape than the graph's, or holds NaN
+            or infinity (the message names it).
+    """
+    for name in manifest.needed:
+        if name in tensors:
+            check_finite(name, tensors[name])
+    packed = {name: evaluate(recipe, tensors) for name, recipe in manifest.recipes.items()}
+    for name, shape in manifest.shapes.items():
+        if packed[name].shape != shape:
+            raise CheckpointError(
+                f"'{name}' has shape {packed[name].shape} but the architecture wants {shape}",
+                mend="give the architecture the checkpoint was trained with: --model NAME",
+            )
+    return packed

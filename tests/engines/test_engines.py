@@ -18,7 +18,7 @@ from fastclip.engines.onnxruntime_engine import OnnxRuntimeEngine
 from fastclip.errors import EngineError, UsageError
 from fastclip.parity.base import TOLERANCE
 from fastclip.parity.probe import random_state
-from fastclip.towers.base import pack
+from fastclip.towers.recipes import pack
 
 SHAPES = Shapes(image_batch=4, text_batch=4)
 PICTURES = np.random.default_rng(0).integers(0, 256, (7, 32, 32, 3), dtype=np.uint8)

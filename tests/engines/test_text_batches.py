@@ -15,7 +15,7 @@ from fastclip.engines.text_batches import (
     select_text_batches,
 )
 from fastclip.parity.probe import random_state
-from fastclip.towers.base import pack
+from fastclip.towers.recipes import pack
 
 CONTEXT = 20
 

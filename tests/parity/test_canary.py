@@ -22,7 +22,7 @@ from fastclip.parity.canary import Canary
 from fastclip.parity.compare import pair_distances, relative_l2
 from fastclip.parity.inputs import PAIRS, smooth_pairs
 from fastclip.parity.probe import random_state
-from fastclip.towers.base import pack
+from fastclip.towers.recipes import pack
 
 SHAPES = Shapes(image_batch=4, text_batch=4)
 State = dict[str, np.ndarray]

@@ -16,7 +16,8 @@ from fastclip.parity.base import TOLERANCE
 from fastclip.parity.compare import relative_l2
 from fastclip.parity.inputs import random_pictures, token_rows
 from fastclip.parity.probe import probe, probe_once, random_state
-from fastclip.towers.base import pack
+from fastclip.towers.module import build_module
+from fastclip.towers.recipes import pack
 
 SHAPES = Shapes(image_batch=4, text_batch=4)
 
@@ -48,7 +49,7 @@ def test_every_tensor_shows_when_it_is_dropped_or_stale() -> None:
     """Left from the state before, or (biases) zeroed: a hundred times the bound at least."""
     towers = tiny_towers("vit")
     assert towers.text is not None
-    module = towers.build_module()
+    module = build_module(towers)
     pictures = random_pictures(3, 32, 32)
     ids, eot = token_rows(module, 4, 20)
     # Positions that no prompt reaches do not matter; the first of these fills its row.

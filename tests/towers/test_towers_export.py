@@ -30,7 +30,7 @@ from fastclip.towers.configs import is_dynamic_text
 from fastclip.towers.identify import architecture_of
 from fastclip.towers.manifest import adapt
 from fastclip.towers.match import states_of
-from fastclip.towers.module import TowerModule
+from fastclip.towers.module import TowerModule, build_module
 from fastclip.towers.random_state import lively_state
 
 TowersOf = Callable[..., Towers]
@@ -56,7 +56,7 @@ def test_two_states_through_one_export_equal_open_clip(
     name: str, towers_of: TowersOf, reference_of: ReferenceOf
 ) -> None:
     towers = towers_of(name, text=name != "resnet")
-    model, module = reference_of(name), towers.build_module()
+    model, module = reference_of(name), build_module(towers)
     pixels, (ids, eot) = example_pixels(towers), example_ids(towers)
     seen = []
     for seed in (1, 2):
@@ -130,7 +130,7 @@ def test_prompts_are_cut_only_where_that_is_exact(towers_of: TowersOf) -> None:
     assert towers.text is not None
     state = lively_state(towers.module_manifest.shapes, 5)
     manifest = adapt(towers, info_of(state), "open_clip").manifest
-    module = towers.build_module()
+    module = build_module(towers)
     module.load(pack(adapt(towers, info_of(state), "open_clip").module_manifest, state))
     ids, eot = example_ids(towers)
     whole = run_graph(towers.text, manifest, state, ids=ids, eot=eot)
@@ -153,7 +153,7 @@ def test_batch_size_is_free(towers_of: TowersOf) -> None:
 
 
 def test_module_takes_arrays_without_a_copy(towers_of: TowersOf) -> None:
-    module = towers_of("vit").build_module()
+    module = build_module(towers_of("vit"))
     state = lively_state(module.state_names(), 1)
     module.load(state)
     name = "visual.conv1.weight"

@@ -24,6 +24,7 @@ from fastclip.towers import get_towers, pack
 from fastclip.towers.huggingface import open_clip_config, preprocess_cfg
 from fastclip.towers.identify import architecture_of
 from fastclip.towers.manifest import adapt
+from fastclip.towers.module import build_module
 
 
 @pytest.fixture(scope="module")
@@ -76,7 +77,7 @@ def test_embeddings_equal_transformers(saved: tuple[Any, Path], folder: Path) ->
     got = run_graph(towers.text, own.manifest, state, ids=ids, eot=eot)
     assert far_apart(texts.numpy(), got) < 1e-6
 
-    module = towers.build_module()
+    module = build_module(towers)
     module.load(pack(own.module_manifest, state))
     assert far_apart(images.numpy(), module.encode_image(torch.from_numpy(pixels)).numpy()) < 1e-6
 

@@ -12,6 +12,7 @@ from tower_helpers import example_ids, example_pixels, info_of, run_graph
 from fastclip.errors import CheckpointError
 from fastclip.towers import Manifest, Recipe, Towers, pack
 from fastclip.towers.manifest import adapt, compose, manifest_from_json, manifest_to_json
+from fastclip.towers.module import build_module
 from fastclip.towers.random_state import lively_state
 from fastclip.towers.recipes import concat, evaluate, reshape, shape_of, tensor, transpose
 
@@ -118,7 +119,7 @@ def test_logit_scale_of_another_rank_and_absent_bias(towers_of: TowersOf) -> Non
     packed = pack(own.manifest, state)
     assert packed["logit_scale"].shape == () and packed["logit_scale"] == 3
     assert "logit_bias" not in packed
-    towers.build_module().load(pack(own.module_manifest, state))
+    build_module(towers).load(pack(own.module_manifest, state))
     ids, _ = example_ids(towers)
     assert towers.text is not None
     assert np.isfinite(run_graph(towers.text, own.manifest, state, ids=ids)).all()

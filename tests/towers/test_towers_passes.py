@@ -15,11 +15,12 @@ from tower_helpers import example_ids, info_of, run_graph, run_packed
 from fastclip.errors import UsageError
 from fastclip.towers import Towers
 from fastclip.towers.base import TowerGraph
-from fastclip.towers.export import TowerExport, capture, serialised
+from fastclip.towers.export import capture, serialised
 from fastclip.towers.identify import architecture_of
 from fastclip.towers.manifest import adapt
 from fastclip.towers.module import TowerModule
 from fastclip.towers.passes import DEFAULT_PASSES, PASSES
+from fastclip.towers.passes.base import TowerExport
 from fastclip.towers.random_state import lively_state
 from fastclip.towers.recipes import evaluate
 

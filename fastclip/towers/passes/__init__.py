@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from fastclip.registry import Registry
 
 if TYPE_CHECKING:
-    from fastclip.towers.export import TowerExport
+    from fastclip.towers.passes.base import TowerExport
 
     Pass = Callable[[TowerExport], None]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import onnx_ir as ir
 
-from fastclip.towers.export import TowerExport
+from fastclip.towers.passes.base import TowerExport
 
 
 def run(export: TowerExport) -> None:
