@@ -69,7 +69,7 @@ def read_config_file(ctx: click.Context, param: click.Parameter, value: Path | N
 
 
 @click.command(name="sweep")
-@click.argument("checkpoints", nargs=-1, required=False)
+@click.argument("checkpoints", nargs=-1, required=False, metavar="CKPTS...")
 @click.option(
     "-o",
     "--output-dir",
@@ -123,7 +123,13 @@ def read_config_file(ctx: click.Context, param: click.Parameter, value: Path | N
     show_default=True,
     help="Gaussian noise levels on [0, 1]: numbers, cifar-c, imagenet-c.",
 )
-@click.option("--noise-seed", type=click.IntRange(min=0), default=0, show_default=True)
+@click.option(
+    "--noise-seed",
+    type=click.IntRange(min=0),
+    default=0,
+    show_default=True,
+    help="Another seed is another draw of the noise.",
+)
 @click.option(
     "--noise-seeds",
     type=click.IntRange(min=1),
@@ -143,10 +149,11 @@ def read_config_file(ctx: click.Context, param: click.Parameter, value: Path | N
     type=click.Choice(["auto", "openai", "dataset"]),
     default="auto",
     show_default=True,
+    help="OpenAI's wording (auto's first choice), or the data set's own.",
 )
 @click.option("--engine", default="auto", show_default=True, help="`fastclip ls engines`.")
-@click.option("--precision", default="fp32", show_default=True)
-@click.option("--device", default="auto", show_default=True)
+@click.option("--precision", default="fp32", show_default=True, help="Of the engine's own.")
+@click.option("--device", default="auto", show_default=True, help="cpu, in this version.")
 @click.option("-b", "--batch-size", default="auto", show_default=True, metavar="N|auto")
 @click.option(
     "--workers",
