@@ -141,14 +141,19 @@ class Sweeper:
         self._check_pictures()
         self.settled = settle(self.config, self.settled)
         self.progress.start(self.plan.checkpoints + len(self.plan.unreadable))
-        for checkpoint, error in self.plan.unreadable:
-            self._fail(checkpoint, "open", error)
+        try:
+            for checkpoint, error in self.plan.unreadable:
+                self._fail(checkpoint, "open", error)
+            self._run_groups()
+        finally:
+            self.progress.finish()
+
+    def _run_groups(self) -> None:
         engine_class = ENGINES.get(self.settled.engine)
         with engine_class(precision=self.settled.precision, threads=self.settled.threads) as engine:
             self._write_environment(engine)
             for group in self.plan.groups:
                 self._run_group(group, engine)
-        self.progress.finish()
 
     def _check_pictures(self) -> None:
         """Decode what was never decoded before; bad pictures stop the sweep or are left out."""
