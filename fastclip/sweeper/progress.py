@@ -49,6 +49,15 @@ class Progress:
             self._bar.start()
             self._task = self._bar.add_task("sweep", total=total, failed=0, speed="")
 
+    def preparing(self, what: str) -> None:
+        """Work that is done once begins: export, probe, decoding."""
+        self.note(f"{what}: preparing graph, engine and pictures")
+
+    def prepared(self) -> None:
+        """From here on time counts for pictures per second and time left."""
+        if not self._pictures:
+            self._began = time.monotonic()
+
     def pictures(self, count: int) -> None:
         """`count` more pictures have been encoded and scored."""
         self._pictures += count

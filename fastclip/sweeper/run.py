@@ -205,7 +205,8 @@ class Sweeper:
     def _stage(self, architecture: Architecture, engine: Engine) -> Stage:
         for guess in architecture.guessed:
             self.progress.note(f"{architecture.name}: guessed, {guess}")
-        return Stage(
+        self.progress.preparing(architecture.name)
+        stage = Stage(
             architecture,
             self.plan,
             self.options,
@@ -215,6 +216,8 @@ class Sweeper:
             cache_dir=self.store.cache_dir,
             log=self.progress.note,
         )
+        self.progress.prepared()
+        return stage
 
     def _read(self, checkpoint: Checkpoint, stage: Stage) -> Loaded:
         return load(checkpoint, stage.towers, trust_pickle=self.config.trust_pickle)
