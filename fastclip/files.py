@@ -37,6 +37,16 @@ def write_atomic(path: Path, data: bytes) -> None:
         temporary.write_bytes(data)
 
 
+def readable_json(value: Any) -> bytes:
+    """JSON for people and programs: indented, keys sorted, one line end."""
+    return (json.dumps(value, indent=1, sort_keys=True) + "\n").encode()
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write `readable_json` of `value` to `path` through `atomic_path`."""
+    write_atomic(path, readable_json(value))
+
+
 def create_exclusive(path: Path, data: bytes) -> bool:
     """Create `path` whole, unless it exists: of several processes exactly one gets True."""
     temporary = path.with_name(f".tmp-{secrets.token_hex(6)}-{path.name}")

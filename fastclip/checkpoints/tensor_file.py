@@ -18,6 +18,7 @@ import numpy as np
 
 from fastclip.checkpoints.base import CheckpointFile, Metadata, TensorInfo
 from fastclip.errors import CheckpointError
+from fastclip.machine import usable_cores
 
 # Numpy has no bfloat16: its bits travel as uint16 and become the upper half of a float32.
 NUMPY_KINDS = {
@@ -37,7 +38,7 @@ NUMPY_KINDS = {
 }
 _FLOATING = {"float64", "float32", "float16", "bfloat16"}
 _CHUNK = 1 << 30  # Linux moves at most 2 GiB - 4 KiB in one call
-_WORKERS = min(4, len(os.sched_getaffinity(0)))
+_WORKERS = min(4, usable_cores())
 
 
 @dataclass(frozen=True)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from fastclip.errors import FastclipError, UsageError
+from fastclip.machine import usable_cores
 
 if TYPE_CHECKING:
     from fastclip.stimuli.locate import Location
@@ -72,7 +72,7 @@ def _verify(location: Location, partial: bool) -> bool:
 
     click.echo(f"{location.name} ({location.path})")
     try:
-        report = verify_dataset(location.load(partial=partial), workers=os.cpu_count() or 1)
+        report = verify_dataset(location.load(partial=partial), workers=usable_cores())
     except UsageError:
         raise
     except FastclipError as error:

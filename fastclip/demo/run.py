@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -16,6 +15,7 @@ from fastclip.demo.distort import FORMULA
 from fastclip.demo.stages import claim, finish
 from fastclip.demo.train import MODEL_CONFIG, RUN, Training, checkpoint_paths, train
 from fastclip.files import write_atomic
+from fastclip.machine import usable_cores
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -80,11 +80,10 @@ def run_demo(
         UsageError: `output_dir` holds files of somebody else.
     """
     from fastclip.report.figure import draw_curves
-    from fastclip.results.table import build_table
     from fastclip.sweeper.config import SweepConfig
     from fastclip.sweeper.run import sweep
 
-    threads = threads or min(4, len(os.sched_getaffinity(0)))
+    threads = threads or min(4, usable_cores())
     training = training or Training(seed=seed)
     settings = {"revision": REVISION, **asdict(training), "model": MODEL_CONFIG}
     seconds: dict[str, float] = {}
@@ -122,7 +121,8 @@ def run_demo(
     )
     with _timed(seconds, "sweep"):
         outcome = sweep(config, progress)
-        rows = build_table(out)
+    rows = outcome.rows
+    assert rows is not None  # a sweep that returns has written its table
     figure = output_dir / "curves.png"
     with _timed(seconds, "figure"):
         draw_curves(rows, figure, sets.STAMP, {"toy-cifar": 1 / len(world.CLASSES)})
@@ -142,6 +142,6 @@ def _write_timings(path: Path, seconds: dict[str, float], threads: int) -> None:
     body: dict[str, Any] = {
         "seconds": {stage: round(value, 2) for stage, value in seconds.items()},
         "threads": threads,
-        "cores": len(os.sched_getaffinity(0)),
+        "cores": usable_cores(),
     }
     write_atomic(path, (json.dumps(body, indent=1) + "\n").encode())

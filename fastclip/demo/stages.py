@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from fastclip.errors import UsageError
-from fastclip.files import write_atomic
+from fastclip.files import write_json
 
 MARK = "demo.json"
 
@@ -48,7 +48,7 @@ def finish(folder: Path, settings: dict[str, Any]) -> None:
 
 def _write(mark: Path, settings: dict[str, Any], *, finished: bool) -> None:
     body = {"settings": _as_json(settings), "finished": finished}
-    write_atomic(mark, (json.dumps(body, indent=1, sort_keys=True) + "\n").encode())
+    write_json(mark, body)
 
 
 def _as_json(settings: dict[str, Any]) -> Any:

@@ -9,6 +9,7 @@ count, compiler and processor.
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import blake2b
@@ -87,9 +88,9 @@ class Noise(Distortion):
     def identity(self) -> dict[str, Any]:
         return {**super().identity(), "definition": NOISE_DEFINITION}
 
+    @abstractmethod
     def _strength(self) -> dict[str, Any]:
         """The level as the kernel takes it."""
-        raise NotImplementedError
 
 
 class GaussianNoise(Noise):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fastclip.errors import EngineError, UsageError
+from fastclip.machine import usable_cores
 
 if TYPE_CHECKING:
     from fastclip.stimuli.base import Pixels
@@ -66,7 +66,7 @@ class Engine(ABC):
                 )
         self.precision = precision
         self.device = device
-        self.threads = threads or len(os.sched_getaffinity(0))
+        self.threads = threads or usable_cores()
 
     @abstractmethod
     def open(self, towers: Towers, shapes: Shapes) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, ClassVar
 
 import numpy as np
@@ -119,3 +119,24 @@ class Evaluator(ABC):
     @abstractmethod
     def finish(self, earlier: Sequence[Score] = ()) -> Result:
         """Score the checkpoint. `earlier` are the scores of `after()`."""
+
+
+class WholeSetEvaluator(Evaluator):
+    """An evaluator that looks at all pictures of its set in one clean view, called "pictures"."""
+
+    def __init__(self, dataset: Dataset, pixels: PixelSpec) -> None:
+        self.dataset = dataset
+        self._pixels = pixels
+
+    def views(self) -> Mapping[str, ViewRequest]:
+        """One: all pictures, clean."""
+        return {"pictures": ViewRequest(self.dataset, self._pixels)}
+
+    def protocol(self) -> dict[str, Any]:
+        """See `Evaluator.protocol`."""
+        return {
+            "task": self.task,
+            "revision": self.revision,
+            "labels": self.dataset.labels_digest,
+            "pixels": asdict(self._pixels),
+        }

@@ -8,13 +8,12 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict
 from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
-from fastclip.evaluators.base import Evaluator, Result, Score, ViewRequest
+from fastclip.evaluators.base import Evaluator, Result, Score, WholeSetEvaluator
 from fastclip.evaluators.embeddings import Float32Array, Rows, check_pictures, check_prompts
 from fastclip.evaluators.options import TaskOptions
 from fastclip.evaluators.robustness import classification_prompts
@@ -77,29 +76,12 @@ def mean_cosine_between(units: Float64Array, group: npt.NDArray[np.int64]) -> fl
     return float((whole @ whole - np.square(sums).sum()) / pairs) if pairs else None
 
 
-class _Diagnostics(Evaluator):
+class _Diagnostics(WholeSetEvaluator):
     """What both kinds of set have: logit scale, effective rank, mean cosine of unrelated."""
 
     task: ClassVar[str] = "embedding-diagnostics"
     revision: ClassVar[int] = 1
     needs: ClassVar[frozenset[str]] = frozenset({"image", "logit_scale"})
-
-    def __init__(self, dataset: Dataset, pixels: PixelSpec) -> None:
-        self.dataset = dataset
-        self._pixels = pixels
-
-    def views(self) -> Mapping[str, ViewRequest]:
-        """One: all pictures, clean."""
-        return {"pictures": ViewRequest(self.dataset, self._pixels)}
-
-    def protocol(self) -> dict[str, Any]:
-        """See `Evaluator.protocol`."""
-        return {
-            "task": self.task,
-            "revision": self.revision,
-            "labels": self.dataset.labels_digest,
-            "pixels": asdict(self._pixels),
-        }
 
     def start(self, logit_scale: float | None) -> None:
         """See `Evaluator.start`."""

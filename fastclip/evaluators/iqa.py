@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict
+from collections.abc import Iterator, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
-from fastclip.evaluators.base import Evaluator, Result, Score, ViewRequest
+from fastclip.evaluators.base import Evaluator, Result, Score, WholeSetEvaluator
 from fastclip.evaluators.embeddings import Float32Array, Rows, check_pictures
 from fastclip.evaluators.options import TaskOptions
 from fastclip.statistics.correlation import CORRELATIONS
@@ -30,7 +29,7 @@ def build(datasets: Sequence[Dataset], pixels: PixelSpec, options: TaskOptions) 
     ]
 
 
-class ImageQuality(Evaluator):
+class ImageQuality(WholeSetEvaluator):
     """SRCC, PLCC and KRCC between distance to the reference and human score.
 
     Positive means aligned: the sign is turned where a higher score is better. Three families of
@@ -46,12 +45,12 @@ class ImageQuality(Evaluator):
 
     task: ClassVar[str] = "iqa"
     revision: ClassVar[int] = 1
+    dataset: ImageQualityDataset
 
     def __init__(
         self, dataset: ImageQualityDataset, pixels: PixelSpec, distances: Sequence[str]
     ) -> None:
-        self.dataset: ImageQualityDataset = dataset
-        self._pixels = pixels
+        super().__init__(dataset, pixels)
         self._distances = tuple(distances)
         self._types = np.array(dataset.type)
         self._sign = -1 if dataset.higher_is_better else 1
@@ -64,19 +63,9 @@ class ImageQuality(Evaluator):
             "score": dataset.score,
         }
 
-    def views(self) -> Mapping[str, ViewRequest]:
-        """One: every picture once, references and distorted pictures alike."""
-        return {"pictures": ViewRequest(self.dataset, self._pixels)}
-
     def protocol(self) -> dict[str, Any]:
         """See `Evaluator.protocol`."""
-        return {
-            "task": self.task,
-            "revision": self.revision,
-            "labels": self.dataset.labels_digest,
-            "pixels": asdict(self._pixels),
-            "distances": list(self._distances),
-        }
+        return super().protocol() | {"distances": list(self._distances)}
 
     def start(self, logit_scale: float | None) -> None:
         """See `Evaluator.start`."""

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict
 from typing import Any, ClassVar
 
 import numpy as np
 
 from fastclip.distortions.base import Distortion
 from fastclip.evaluators.base import Evaluator, Result, Score, ViewRequest
-from fastclip.evaluators.embeddings import Float32Array, check_pictures
 from fastclip.evaluators.options import TaskOptions
-from fastclip.evaluators.zero_shot import Classifier, Prompts, own_templates
+from fastclip.evaluators.zero_shot import Prompts, ZeroShotEvaluator, own_templates
 from fastclip.stimuli.base import ClassificationDataset, Dataset, PixelSpec
 
 
@@ -43,7 +41,7 @@ def classification_prompts(dataset: ClassificationDataset, options: TaskOptions)
     return Prompts(f"{name}/{variant}", dataset.class_names[variant], templates)
 
 
-class ZeroShotAccuracy(Evaluator):
+class ZeroShotAccuracy(ZeroShotEvaluator):
     """Top-1 and top-5 accuracy on the clean pictures (`distortion` "none").
 
     Keeps decisions, not embeddings. `tied_decisions` counts pictures whose largest cosine two
@@ -52,45 +50,15 @@ class ZeroShotAccuracy(Evaluator):
 
     task: ClassVar[str] = "robustness"
     revision: ClassVar[int] = 1
-    needs: ClassVar[frozenset[str]] = frozenset({"image", "text"})
+    dataset: ClassificationDataset
 
     def __init__(self, dataset: ClassificationDataset, pixels: PixelSpec, prompts: Prompts) -> None:
-        self.dataset: ClassificationDataset = dataset
-        self._pixels = pixels
-        self._prompts = prompts
+        super().__init__(dataset, pixels, prompts, dataset.label_index)
         self._factors: dict[str, Any] = {"distortion": "none", "prompts": prompts.name}
-
-    def views(self) -> Mapping[str, ViewRequest]:
-        """One: all pictures, clean."""
-        return {"pictures": ViewRequest(self.dataset, self._pixels)}
-
-    def prompts(self) -> Sequence[str]:
-        """See `Evaluator.prompts`."""
-        return self._prompts.texts
 
     def protocol(self) -> dict[str, Any]:
         """See `Evaluator.protocol`."""
-        return {
-            "task": self.task,
-            "revision": self.revision,
-            "labels": self.dataset.labels_digest,
-            "pixels": asdict(self._pixels),
-            **self._prompts.identity,
-            "distortion": None,
-        }
-
-    def start(self, logit_scale: float | None) -> None:
-        """See `Evaluator.start`."""
-
-    def texts(self, embeddings: Float32Array) -> None:
-        """See `Evaluator.texts`."""
-        weights = self._prompts.class_weights(embeddings)
-        self._classifier = Classifier(weights, self.dataset.label_index)
-
-    def update(self, view: str, rows: slice, embeddings: Float32Array) -> None:
-        """See `Evaluator.update`."""
-        check_pictures(embeddings, self.dataset, rows)
-        self._classifier.put(embeddings)
+        return super().protocol() | {"distortion": None}
 
     def finish(self, earlier: Sequence[Score] = ()) -> Result:
         """See `Evaluator.finish`; items are one row per picture, in the set's order.

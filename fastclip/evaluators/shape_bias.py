@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
-from fastclip.evaluators.base import Evaluator, Result, Score, ViewRequest
-from fastclip.evaluators.embeddings import Float32Array, check_pictures
+from fastclip.evaluators.base import Evaluator, Result, Score
 from fastclip.evaluators.options import TaskOptions
-from fastclip.evaluators.zero_shot import Classifier, Decisions, Prompts, own_templates
+from fastclip.evaluators.zero_shot import (
+    Decisions,
+    Prompts,
+    ZeroShotEvaluator,
+    own_templates,
+)
 from fastclip.stimuli.base import CueConflictDataset, Dataset, PixelSpec
 
 
@@ -84,7 +88,7 @@ class CueCounts:
         return (self.shape - guesses) / (self.shape + self.texture - 2 * guesses)
 
 
-class ShapeBias(Evaluator):
+class ShapeBias(ZeroShotEvaluator):
     """Zero-shot decisions among the set's classes, over conflict and non-conflict pictures.
 
     `n` of every row is the number of pictures decided on, `n_units` the shape exemplars among
@@ -95,12 +99,10 @@ class ShapeBias(Evaluator):
 
     task: ClassVar[str] = "shape-bias"
     revision: ClassVar[int] = 1
-    needs: ClassVar[frozenset[str]] = frozenset({"image", "text"})
+    dataset: CueConflictDataset
 
     def __init__(self, dataset: CueConflictDataset, pixels: PixelSpec, prompts: Prompts) -> None:
-        self.dataset: CueConflictDataset = dataset
-        self._pixels = pixels
-        self._prompts = prompts
+        super().__init__(dataset, pixels, prompts)
         self._conflict = dataset.shape != dataset.texture
         classes = np.array(dataset.classes)
         names = [dataset.pictures.name(row) for row in range(len(dataset.pictures))]
@@ -111,36 +113,6 @@ class ShapeBias(Evaluator):
             "shape_exemplar": dataset.shape_exemplar,
             "texture_exemplar": dataset.texture_exemplar,
         }
-
-    def views(self) -> Mapping[str, ViewRequest]:
-        """One: all pictures, non-conflict ones too."""
-        return {"pictures": ViewRequest(self.dataset, self._pixels)}
-
-    def prompts(self) -> Sequence[str]:
-        """See `Evaluator.prompts`."""
-        return self._prompts.texts
-
-    def protocol(self) -> dict[str, Any]:
-        """See `Evaluator.protocol`."""
-        return {
-            "task": self.task,
-            "revision": self.revision,
-            "labels": self.dataset.labels_digest,
-            "pixels": asdict(self._pixels),
-            **self._prompts.identity,
-        }
-
-    def start(self, logit_scale: float | None) -> None:
-        """See `Evaluator.start`."""
-
-    def texts(self, embeddings: Float32Array) -> None:
-        """See `Evaluator.texts`."""
-        self._classifier = Classifier(self._prompts.class_weights(embeddings))
-
-    def update(self, view: str, rows: slice, embeddings: Float32Array) -> None:
-        """See `Evaluator.update`."""
-        check_pictures(embeddings, self.dataset, rows)
-        self._classifier.put(embeddings)
 
     def finish(self, earlier: Sequence[Score] = ()) -> Result:
         """See `Evaluator.finish`; items are one row per picture.

@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
-from fastclip.evaluators.embeddings import Blocks, Float32Array, check_prompts
+from fastclip.evaluators.base import WholeSetEvaluator
+from fastclip.evaluators.embeddings import Blocks, Float32Array, check_pictures, check_prompts
 from fastclip.files import digest_of
 from fastclip.statistics.distances import unit
+from fastclip.stimuli.base import Dataset, PixelSpec
 
 Float64Array = npt.NDArray[np.float64]
 
@@ -143,3 +145,45 @@ def decide(cosines: Float64Array, labels: npt.NDArray[np.int64] | None = None) -
         tie=best.sum(axis=1) > 1,
         rank=rank.astype(np.int32),
     )
+
+
+class ZeroShotEvaluator(WholeSetEvaluator):
+    """Classifies every picture of its set among the classes of its prompts.
+
+    Args:
+        labels: `[N]` class indices, for the rank of the right class; None where there is no one
+            right class.
+    """
+
+    needs: ClassVar[frozenset[str]] = frozenset({"image", "text"})
+
+    def __init__(
+        self,
+        dataset: Dataset,
+        pixels: PixelSpec,
+        prompts: Prompts,
+        labels: npt.NDArray[np.int64] | None = None,
+    ) -> None:
+        super().__init__(dataset, pixels)
+        self._prompts = prompts
+        self._labels = labels
+
+    def prompts(self) -> Sequence[str]:
+        """See `Evaluator.prompts`."""
+        return self._prompts.texts
+
+    def protocol(self) -> dict[str, Any]:
+        """See `Evaluator.protocol`."""
+        return super().protocol() | self._prompts.identity
+
+    def start(self, logit_scale: float | None) -> None:
+        """See `Evaluator.start`."""
+
+    def texts(self, embeddings: Float32Array) -> None:
+        """See `Evaluator.texts`."""
+        self._classifier = Classifier(self._prompts.class_weights(embeddings), self._labels)
+
+    def update(self, view: str, rows: slice, embeddings: Float32Array) -> None:
+        """See `Evaluator.update`."""
+        check_pictures(embeddings, self.dataset, rows)
+        self._classifier.put(embeddings)

@@ -38,10 +38,7 @@ def protocol_of(
         engine: family; engines agree to rounding, and one record is one engine's.
     """
     protocol = {
-        "task": evaluator.task,
-        "revision": evaluator.revision,
         "dataset": evaluator.dataset.label,
-        "labels": evaluator.dataset.labels_digest,
         "pictures": pictures,
         "pixel_definition": PIXEL_DEFINITION,
         "mean": list(architecture.preprocessing.mean),

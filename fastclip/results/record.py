@@ -11,7 +11,7 @@ from typing import Any
 
 from fastclip.errors import RefusalError
 from fastclip.evaluators.base import Result, Score
-from fastclip.files import atomic_path, write_atomic
+from fastclip.files import atomic_path, write_json
 
 SCHEMA = 1
 
@@ -67,7 +67,7 @@ def write_record(out: Path, record: Record) -> Path:
         for score in record.scores
     ]
     body = {"schema": SCHEMA, **asdict(record), "scores": scores}
-    write_atomic(path, (json.dumps(body, indent=1, sort_keys=True) + "\n").encode())
+    write_json(path, body)
     return path
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from fastclip.checkpoints.base import Checkpoint
 from fastclip.errors import RefusalError
-from fastclip.files import digest_of, write_atomic
+from fastclip.files import digest_of, write_json
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ def file_key(checkpoint: Checkpoint) -> str:
 def write_sighting(out: Path, checkpoint: Checkpoint, sighting: Sighting) -> None:
     """Write (or replace) what is known of this checkpoint file."""
     path = out / "checkpoints" / f"{file_key(checkpoint)}.json"
-    write_atomic(path, (json.dumps(asdict(sighting), indent=1, sort_keys=True) + "\n").encode())
+    write_json(path, asdict(sighting))
 
 
 def read_sightings(out: Path, *, strict: bool = True) -> list[Sighting]:
@@ -115,7 +115,7 @@ class Failure:
 def write_failure(out: Path, checkpoint: Checkpoint, failure: Failure) -> None:
     """Record a failure in a file of its own."""
     path = out / "failures" / f"{file_key(checkpoint)}.json"
-    write_atomic(path, (json.dumps(asdict(failure), indent=1, sort_keys=True) + "\n").encode())
+    write_json(path, asdict(failure))
 
 
 def clear_failure(out: Path, checkpoint: Checkpoint) -> None:

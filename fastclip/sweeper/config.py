@@ -11,7 +11,7 @@ from typing import Any
 from fastclip.engines import ENGINES
 from fastclip.errors import RefusalError, UsageError
 from fastclip.evaluators import TASKS
-from fastclip.files import create_exclusive, digest_of, write_atomic
+from fastclip.files import create_exclusive, digest_of, readable_json, write_atomic
 
 DEFAULT_ENGINE = "onnxruntime"
 DEFAULT_SIGMA = "0.1"
@@ -187,7 +187,7 @@ def settle(config: SweepConfig, settled: Settled) -> Settled:
         UsageError: that is another precision or engine family.
     """
     path = config.output_dir / "config.json"
-    body = (json.dumps(asdict(settled), indent=1, sort_keys=True) + "\n").encode()
+    body = readable_json(asdict(settled))
     if config.rescore:
         write_atomic(path, body)
     elif not create_exclusive(path, body):

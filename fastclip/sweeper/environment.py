@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from fastclip import __version__
-from fastclip.files import write_atomic
+from fastclip.files import write_json
 from fastclip.machine import processor_name, usable_cores
 from fastclip.stimuli.base import Dataset
 
@@ -89,4 +89,4 @@ def write_environment(
             for dataset in datasets
         },
     }
-    write_atomic(path, (json.dumps(body, indent=1, sort_keys=True) + "\n").encode())
+    write_json(path, body)

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from itertools import zip_longest
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from fastclip import __version__
 from fastclip.checkpoints.base import Checkpoint
@@ -36,18 +37,23 @@ from fastclip.sweeper.progress import Progress
 from fastclip.sweeper.stage import Stage, Unit
 from fastclip.towers.base import Architecture
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 
 @dataclass
 class Outcome:
     """What a sweep did: counts of checkpoints, and the failures by name.
 
-    `skipped` counts files that looked like checkpoints and were left alone with a word.
+    `skipped` counts files that looked like checkpoints and were left alone with a word; `rows`
+    is the table as it was written at the end.
     """
 
     done: int = 0
     already_done: int = 0
     skipped: int = 0
     failures: dict[str, str] = field(default_factory=dict)
+    rows: pd.DataFrame | None = None
 
     @property
     def exit_code(self) -> int:
@@ -76,7 +82,7 @@ def sweep(config: SweepConfig, progress: Progress | None = None) -> Outcome:
             sweeper.run()
         finally:
             if (out / "config.json").is_file():
-                write_table(out)
+                sweeper.outcome.rows = write_table(out)
     return sweeper.outcome
 
 
