@@ -54,7 +54,7 @@ class OnnxRuntimeEngine(Engine):
     def place(self, pixels: Pixels) -> Pixels:
         return pixels
 
-    def load(self, packed: Mapping[str, np.ndarray]) -> None:
+    def load(self, packed: Mapping[str, Any]) -> None:
         # The last checkpoint's sessions go first: two of them never fit the memory target.
         self._sessions = {}
         refuse_misfits(packed, self._towers.manifest)

@@ -38,7 +38,7 @@ class TorchEngine(Engine):
     def place(self, pixels: Pixels) -> Pixels:
         return pixels
 
-    def load(self, packed: Mapping[str, np.ndarray]) -> None:
+    def load(self, packed: Mapping[str, Any]) -> None:
         refuse_misfits(packed, self._towers.module_manifest)
         self._module.load(packed)
         self._loaded = True

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from time import perf_counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -41,14 +41,22 @@ class Canary:
         shapes: what the engine is open for.
         precision: the engine's.
         text: also look at the text tower; for sweeps whose tasks have prompts.
+        device: where open_clip's module runs, in fp32 without TF32: the engine's.
     """
 
     def __init__(
-        self, towers: Towers, shapes: Shapes, precision: str, *, text: bool = True
+        self,
+        towers: Towers,
+        shapes: Shapes,
+        precision: str,
+        *,
+        text: bool = True,
+        device: str = "cpu",
     ) -> None:
         from fastclip.towers.module import build_module
 
-        self._module = build_module(towers)
+        self._module = build_module(towers).to(device)
+        self._device = device
         self._shapes: Mapping[str, tuple[int, ...]] = self._module.state_names()
         spec = towers.architecture.preprocessing.pixels
         self._pictures = smooth_pairs(spec.height, spec.width)
@@ -63,13 +71,13 @@ class Canary:
         self._last: dict[str, tuple[Embeddings, Embeddings]] = {}
         self._forget()
 
-    def check(self, engine: Engine, module_tensors: Mapping[str, np.ndarray]) -> ParityReport:
+    def check(self, engine: Engine, module_tensors: Mapping[str, Any]) -> ParityReport:
         """Compare the engine with open_clip's module under the checkpoint's weights.
 
         Args:
             engine: has just loaded this checkpoint.
-            module_tensors: the checkpoint packed by `Towers.module_manifest`; they are used in
-                place and let go before this returns.
+            module_tensors: the checkpoint packed by `Towers.module_manifest`, arrays or tensors
+                on the canary's device; they are used in place and let go before this returns.
 
         Returns:
             Figures, by tower ("image", "text"): `<tower>_relative_l2`, the largest over rows;
@@ -88,7 +96,7 @@ class Canary:
         return report(figures, self._bounds(figures), perf_counter() - start)
 
     def _embeddings(
-        self, engine: Engine, module_tensors: Mapping[str, np.ndarray]
+        self, engine: Engine, module_tensors: Mapping[str, Any]
     ) -> dict[str, tuple[Embeddings, Embeddings]]:
         """`{tower: (the engine's embeddings, the module's)}`."""
         import torch
@@ -106,12 +114,11 @@ class Canary:
         self._module.load(module_tensors)
         try:
             with torch.inference_mode():
-                reference = {
-                    "image": self._module.encode_image(torch.from_numpy(self._pictures)).numpy()
-                }
+                pictures = torch.from_numpy(self._pictures).to(self._device)
+                reference = {"image": self._module.encode_image(pictures).cpu().numpy()}
                 if self._text:
-                    ids = torch.from_numpy(self._ids)
-                    reference["text"] = self._module.encode_text(ids).numpy()
+                    ids = torch.from_numpy(self._ids).to(self._device)
+                    reference["text"] = self._module.encode_text(ids).cpu().numpy()
         finally:
             self._forget()
         return {tower: (found[tower], reference[tower]) for tower in found}
@@ -139,6 +146,6 @@ class Canary:
         """Let the module's weights go: views of one zero take their place."""
         import torch
 
-        zero = torch.zeros(())
+        zero = torch.zeros((), device=self._device)
         nothing = {name: zero.expand(shape) for name, shape in self._shapes.items()}
         self._module.model.load_state_dict(nothing, strict=False, assign=True)

@@ -65,18 +65,19 @@ def swap(stage: Stage, loaded: Loaded) -> float | None:
     """
     seconds = loaded.seconds
     with timed(seconds, "pack"):
-        packed = pack(stage.engine.manifest(loaded.towers), loaded.tensors)
+        tensors = stage.engine.upload(loaded.tensors)
+        loaded.tensors = {}
+        packed = pack(stage.engine.manifest(loaded.towers), tensors)
     logit_scale = packed.get("logit_scale")
     with np.errstate(over="ignore"):  # a scale that overflows is told as infinite
-        scale = None if logit_scale is None else float(np.exp(np.float64(logit_scale).ravel()[0]))
+        scale = None if logit_scale is None else float(np.exp(float(logit_scale.reshape(-1)[0])))
     with timed(seconds, "swap"):
         stage.engine.load(packed)
     del packed
     with timed(seconds, "canary"):
-        module_tensors = pack(loaded.towers.module_manifest, loaded.tensors)
+        module_tensors = pack(loaded.towers.module_manifest, tensors)
         report = stage.canary.check(stage.engine, module_tensors)
-    del module_tensors
-    loaded.tensors = {}
+    del module_tensors, tensors
     release_freed_memory()
     if not report.passed:
         raise CanaryError(report.figures, report.explain(), str(loaded.checkpoint.path))
@@ -127,11 +128,11 @@ def measure(
 def _encode_view(stage: Stage, key: str) -> npt.NDArray[np.float32]:
     placed = stage.placed[key]
     count, batch = placed.view.pixels.shape[0], stage.shapes.image_batch
-    rows = np.empty((count, stage.towers.embed_dim), dtype=np.float32)
-    for lo in range(0, count, batch):
-        hi = min(lo + batch, count)
-        rows[lo:hi] = stage.engine.fetch(stage.engine.encode_images(placed.handle, lo, hi))
-    return rows
+    outputs = [
+        stage.engine.encode_images(placed.handle, lo, min(lo + batch, count))
+        for lo in range(0, count, batch)
+    ]
+    return stage.engine.fetch(*outputs)
 
 
 def _encode_texts(

@@ -97,7 +97,9 @@ class Stage:
                 f"{architecture.name}: {report.explain()}",
                 mend="use --engine torch, and please report this",
             )
-        self.canary = Canary(self.towers, shapes, engine.precision, text=with_text)
+        self.canary = Canary(
+            self.towers, shapes, engine.precision, text=with_text, device=engine.device
+        )
         self.placed: dict[str, PlacedView] = {}
         prompts = sorted({prompt for e in evaluators for prompt in e.prompts()})
         self.n_prompts = len(prompts)

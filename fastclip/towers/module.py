@@ -97,8 +97,8 @@ class TowerModule(nn.Module):
         """`{name: shape}` of every floating tensor that a checkpoint supplies."""
         return floating_states(self.model, with_text=self.with_text)
 
-    def load(self, packed: Mapping[str, np.ndarray]) -> None:
-        """Take float32 arrays by `state_names` name, without a copy.
+    def load(self, packed: Mapping[str, Any]) -> None:
+        """Take float32 arrays or torch tensors by `state_names` name, without a copy.
 
         The caller must not change the arrays as long as the module uses them.
 
@@ -178,7 +178,9 @@ def _embedding(output: Tensor | tuple[Tensor, ...]) -> Tensor:
     return output[0] if isinstance(output, tuple) else output
 
 
-def _as_tensor(array: np.ndarray) -> Tensor:
+def _as_tensor(array: Any) -> Tensor:
+    if isinstance(array, Tensor):
+        return array
     with warnings.catch_warnings():
         # torch warns of read-only memory; nothing here writes to weights.
         warnings.filterwarnings("ignore", message="The given NumPy array is not writable")

@@ -1,0 +1,1 @@
+"""What the CUDA engines share: pictures and weights on the device."""
