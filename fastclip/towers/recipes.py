@@ -107,10 +107,13 @@ def check_finite(tensors: Mapping[str, Any]) -> None:
     Raises:
         CheckpointError: names the first such tensor and how many of its values are not finite.
     """
-    arrays = {name: value for name, value in tensors.items() if isinstance(value, np.ndarray | np.generic)}
-    for name, array in arrays.items():
-        _check_array(name, array)
-    _check_on_device({name: tensors[name] for name in tensors.keys() - arrays.keys()})
+    on_device = {}
+    for name, value in tensors.items():
+        if isinstance(value, np.ndarray | np.generic):
+            _check_array(name, value)
+        else:
+            on_device[name] = value
+    _check_on_device(on_device)
 
 
 def _check_on_device(tensors: Mapping[str, Any]) -> None:
@@ -126,7 +129,7 @@ def _check_on_device(tensors: Mapping[str, Any]) -> None:
             raise _not_finite(name, count, tensors[name].numel())
 
 
-def _check_array(name: str, array: np.ndarray) -> None:
+def _check_array(name: str, array: np.ndarray | np.generic) -> None:
     if not np.issubdtype(array.dtype, np.floating):
         return
     flat = array.reshape(-1)
