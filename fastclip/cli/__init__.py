@@ -17,6 +17,7 @@ COMMANDS = {
     "inspect": "Show what a checkpoint file holds, without reading weights.",
     "data": "Verify or fetch data sets.",
     "ls": "List models, tasks, data sets and engines.",
+    "bench": "Measure the speed of this machine's engines.",
     "cache": "List or prune cached pictures and graphs.",
     "doctor": "Check this machine: packages, kernels, engines, cache.",
     "cite": "BibTeX and a methods paragraph for a sweep.",

@@ -49,15 +49,16 @@ def datasets() -> None:
 
 @command.command()
 def engines() -> None:
-    """Engines, and whether each runs here."""
+    """Engines, what they run on, and whether each runs here."""
     from fastclip.engines import ENGINES
 
     for name in ENGINES:
-        try:
-            engine = ENGINES.get(name)
-            click.echo(f"{name:16}{', '.join(engine.precisions):12}{_first_line(engine)}")
-        except ImportError as error:
-            click.echo(f"{name:16}{'not here':12}{error}")
+        engine = ENGINES.get(name)
+        click.echo(f"{name:22}{', '.join(engine.precisions):18}{_first_line(engine)}")
+        for device in engine.devices:
+            reason = engine.unavailable(device)
+            if reason is not None:
+                click.echo(f"{'':22}not here: {reason}")
 
 
 def _first_line(thing: Callable[..., Any]) -> str:

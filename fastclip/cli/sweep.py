@@ -151,9 +151,19 @@ def read_config_file(ctx: click.Context, param: click.Parameter, value: Path | N
     show_default=True,
     help="OpenAI's wording (auto's first choice), or the data set's own.",
 )
-@click.option("--engine", default="auto", show_default=True, help="`fastclip ls engines`.")
-@click.option("--precision", default="fp32", show_default=True, help="Of the engine's own.")
-@click.option("--device", default="auto", show_default=True, help="cpu, in this version.")
+@click.option(
+    "--engine",
+    default="auto",
+    show_default=True,
+    help="`fastclip ls engines`; auto tries them and takes the fastest that is right.",
+)
+@click.option(
+    "--precision",
+    default="auto",
+    show_default=True,
+    help="fp32, fp16, bf16; auto is fp32 on a CPU, fp16 on CUDA.",
+)
+@click.option("--device", default="auto", show_default=True, help="cpu, cuda or cuda:N.")
 @click.option("-b", "--batch-size", default="auto", show_default=True, metavar="N|auto")
 @click.option(
     "--workers",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -42,6 +43,12 @@ class OnnxRuntimeEngine(Engine):
     _shapes: Shapes
     _sessions: dict[str, InferenceSession]
     _waiting: dict[str, dict[str, np.ndarray]]
+
+    @classmethod
+    def unavailable(cls, device: str) -> str | None:
+        if find_spec("onnxruntime") is None:
+            return "onnxruntime is not installed: pip install fastclip[cpu]"
+        return None
 
     def open(self, towers: Towers, shapes: Shapes) -> None:
         self.close()

@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from fastclip.engines import ENGINES
+from fastclip.engines import ENGINES, engine_name
 from fastclip.errors import RefusalError, UsageError
 from fastclip.evaluators import TASKS
 from fastclip.files import create_exclusive, digest_of, readable_json, write_atomic
 
-DEFAULT_ENGINE = "onnxruntime"
 DEFAULT_SIGMA = "0.1"
-DEFAULT_IMAGE_BATCH = 32
-"""Pictures per batch. On a CPU the size hardly matters (ViT-B-32 on two cores: 19.9 pictures/s at
-8, 20.4 at 32, 19.1 at 64), and a fixed one makes results equal from folder to folder."""
+PRECISIONS = ("auto", "fp32", "fp16", "bf16")
 
 
 @dataclass(frozen=True)
@@ -34,6 +32,8 @@ class SweepConfig:
         noise_at: "auto" (the data set's own), "native" or "input".
         memory: "auto", a size ("4GiB"), "resident", "mapped" or "generated".
         limit: use only the first N pictures of each set; the rows say so.
+        engine, precision, device, batch_size: "auto" (None for the batch) leaves the choice to
+            `fastclip.sweeper.choose`; a device is "cpu", "cuda" or "cuda:N".
         rescore: let this output folder change engine family or precision.
         rehash: read the weights of finished checkpoints again and compare digests.
         max_failures: stop once more checkpoints than this have failed; None never stops.
@@ -64,7 +64,7 @@ class SweepConfig:
     noise_seeds: int = 1
     noise_at: str = "auto"
     engine: str = "auto"
-    precision: str = "fp32"
+    precision: str = "auto"
     device: str = "auto"
     batch_size: int | None = None
     workers: int = 0
@@ -83,22 +83,21 @@ class SweepConfig:
             raise UsageError(
                 f"unknown engine '{self.engine}'", mend=f"choose of: auto, {', '.join(ENGINES)}"
             )
-        known = ENGINES.get(DEFAULT_ENGINE if self.engine == "auto" else self.engine).precisions
-        if self.precision not in known:
+        if self.precision not in PRECISIONS:
             raise UsageError(
-                f"engine '{self.engine}' does not know precision '{self.precision}'",
+                f"unknown precision '{self.precision}'",
                 where="--precision",
-                mend=f"choose of: {', '.join(known)}",
+                mend=f"choose of: {', '.join(PRECISIONS)}",
             )
         for option in ("batch_size", "limit", "every", "noise_seeds"):
             value = getattr(self, option)
             if value is not None and value < 1:
                 raise UsageError(f"{value} is less than 1", where=f"--{option.replace('_', '-')}")
-        if self.device not in ("auto", "cpu"):
+        if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", self.device):
             raise UsageError(
-                f"device '{self.device}' is not supported by the engines of this version",
+                f"unknown device '{self.device}'",
                 where="--device",
-                mend="use --device cpu (or auto)",
+                mend="choose of: auto, cpu, cuda, cuda:N",
             )
 
     @property
@@ -115,8 +114,9 @@ class SweepConfig:
 class Settled:
     """What `OUT/config.json` settles once, obeyed by every resume and every worker.
 
-    `image_batch` is in pictures. `options` are those of the call that settled the folder, for
-    readers; nothing is decided from them.
+    `device` is the kind, `image_batch` is in pictures. `options` are those of the call that
+    settled the folder and `trials` what it saw of each engine, for readers; nothing is decided
+    from them.
     """
 
     engine: str
@@ -125,6 +125,8 @@ class Settled:
     image_batch: int
     options: Mapping[str, Any]
     fastclip_version: str
+    device: str = "cpu"
+    trials: Sequence[Mapping[str, Any]] = ()
 
 
 def read_settled(out: Path) -> Settled | None:
@@ -142,41 +144,46 @@ def read_settled(out: Path) -> Settled | None:
         ) from error
 
 
-def agree(config: SweepConfig, threads: int, version: str) -> tuple[Settled, list[str]]:
-    """What holds for this sweep: what the folder settled earlier, else what is asked for.
+def agree(config: SweepConfig) -> tuple[Settled | None, list[str]]:
+    """What the folder settled earlier, or None where this sweep may choose.
 
     Returns:
         That, and warnings about options that have no effect.
 
     Raises:
-        UsageError: the folder holds another precision or engine family and `rescore` is off.
+        UsageError: the folder holds another precision, device or engine than asked for, and
+            `rescore` is off.
     """
     earlier = read_settled(config.output_dir)
-    engine = DEFAULT_ENGINE if config.engine == "auto" else config.engine
-    batch = config.batch_size or DEFAULT_IMAGE_BATCH
-    fresh = Settled(engine, config.precision, threads, batch, config.as_json(), version)
-    if earlier is None:
-        return fresh, []
-    if config.engine == "auto" and not config.rescore:
-        engine = earlier.engine
-    if (engine, config.precision) != (earlier.engine, earlier.precision):
-        if config.rescore:
-            return fresh, []
+    if earlier is None or config.rescore:
+        return None, []
+    settled = {
+        "engine": earlier.engine,
+        "precision": earlier.precision,
+        "device": earlier.device,
+    }
+    asked = {
+        "engine": engine_name(config.engine, earlier.device),
+        "precision": config.precision,
+        "device": config.device.split(":")[0],
+    }
+    if any(value not in ("auto", settled[option]) for option, value in asked.items()):
+        wanted = [value for value in asked.values() if value != "auto"]
         raise UsageError(
             f"this folder holds {earlier.engine} {earlier.precision} results; "
-            f"asked for {engine} {config.precision}",
+            f"asked for {' '.join(wanted)}",
             where=config.output_dir,
             mend="use another -o folder, or --rescore to measure everything again",
         )
-    asked = (
+    sizes = (
         ("--workers", config.workers or None, earlier.threads),
         ("--batch-size", config.batch_size, earlier.image_batch),
     )
     return earlier, [
-        f"{option} {value} has no effect: this folder settled on {settled} (equal batches and "
+        f"{option} {value} has no effect: this folder settled on {settled_on} (equal batches and "
         "threads keep results byte-equal)"
-        for option, value, settled in asked
-        if value is not None and value != settled
+        for option, value, settled_on in sizes
+        if value is not None and value != settled_on
     ]
 
 
@@ -191,5 +198,7 @@ def settle(config: SweepConfig, settled: Settled) -> Settled:
     if config.rescore:
         write_atomic(path, body)
     elif not create_exclusive(path, body):
-        settled, _ = agree(config, settled.threads, settled.fastclip_version)
+        earlier, _ = agree(config)
+        assert earlier is not None  # another process wrote it a moment ago
+        return earlier
     return settled

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 from fastclip.engines import ENGINES
+from fastclip.errors import EngineError
 from fastclip.sweeper.environment import machine, versions
 
 REQUIRED = ("torch", "open_clip_torch", "onnx", "numpy", "scipy", "pandas", "pyarrow", "pillow")
@@ -57,14 +58,20 @@ def _kernels() -> Finding:
 
 
 def _engines() -> Iterator[Finding]:
-    works = 0
-    reports = []
-    for name in ENGINES:
-        ok, detail = _try(lambda name=name: _words(ENGINES.get(name)().describe()))  # type: ignore[misc]
-        works += ok
-        reports.append((name, detail if ok else f"not here: {detail}"))
-    for name, detail in reports:
-        yield Finding(f"engine {name}", works > 0, detail)
+    reports = {name: _try(lambda name=name: _engine(name)) for name in ENGINES}  # type: ignore[misc]
+    works = any(ok for ok, _ in reports.values())
+    for name, (ok, detail) in reports.items():
+        yield Finding(f"engine {name}", works, detail if ok else f"not here: {detail}")
+
+
+def _engine(name: str) -> str:
+    """What the engine says of itself; raises the reason where it cannot run here."""
+    engine = ENGINES.get(name)
+    device = engine.devices[0]
+    reason = engine.unavailable(device)
+    if reason is not None:
+        raise EngineError(reason)
+    return _words(engine(device=device, precision=engine.precisions[0]).describe())
 
 
 def _words(facts: Mapping[str, str]) -> str:

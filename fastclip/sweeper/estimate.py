@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 
 import numpy as np
 
 from fastclip.results.record import read_records
+from fastclip.sweeper.ceilings import matrix_product_rate
 from fastclip.towers.base import Architecture
 
 EFFICIENCY = 0.7
@@ -60,14 +60,3 @@ def transformer_flops(architecture: Architecture) -> tuple[float, float] | None:
 
 def _block_flops(tokens: int, width: int) -> float:
     return 24.0 * tokens * width**2 + 4.0 * tokens**2 * width
-
-
-def matrix_product_rate(size: int = 1024, seconds: float = 0.2) -> float:
-    """FLOP/s of numpy's float32 matrix product, measured for a moment."""
-    a = np.ones((size, size), dtype=np.float32)
-    a @ a
-    began, count = time.perf_counter(), 0
-    while time.perf_counter() - began < seconds:
-        a @ a
-        count += 1
-    return count * 2.0 * size**3 / (time.perf_counter() - began)

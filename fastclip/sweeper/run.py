@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from fastclip import __version__
 from fastclip.checkpoints.base import Checkpoint
 from fastclip.engines import ENGINES
-from fastclip.engines.base import Engine, Shapes
+from fastclip.engines.base import Engine
 from fastclip.errors import (
     CheckpointError,
     EngineError,
@@ -26,6 +26,7 @@ from fastclip.machine import usable_cores
 from fastclip.results.table import write_table
 from fastclip.stimuli.drop import drop_pictures
 from fastclip.stimuli.views import ViewStore
+from fastclip.sweeper.choose import choose
 from fastclip.sweeper.config import Settled, SweepConfig, agree, settle
 from fastclip.sweeper.environment import write_environment
 from fastclip.sweeper.ledger import Ledger
@@ -34,8 +35,10 @@ from fastclip.sweeper.measure import measure, swap, timed
 from fastclip.sweeper.options import task_options
 from fastclip.sweeper.plan import Group, Plan, make_plan
 from fastclip.sweeper.progress import Progress
-from fastclip.sweeper.stage import Stage, Unit
-from fastclip.towers.base import Architecture
+from fastclip.sweeper.stage import Stage, Unit, build_evaluators
+from fastclip.sweeper.trial import shapes_of
+from fastclip.towers.base import Architecture, Towers
+from fastclip.towers.cache import get_towers
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -73,7 +76,7 @@ def sweep(config: SweepConfig, progress: Progress | None = None) -> Outcome:
     claim_folder(out)
     options = task_options(config)
     plan = make_plan(config, options)
-    settled, warnings = agree(config, threads_for(config), __version__)
+    settled, warnings = agree(config)
     for text in (*warnings, *plan.notes, *(f"{p}: skipped, {why}" for p, why in plan.skipped)):
         progress.note(text)
     sweeper = Sweeper(config, plan, options, settled, progress)
@@ -130,22 +133,23 @@ class Sweeper:
         config: SweepConfig,
         plan: Plan,
         options: TaskOptions,
-        settled: Settled,
+        settled: Settled | None,
         progress: Progress,
     ) -> None:
         self.config = config
         self.plan = plan
         self.options = options
-        self.settled = settled
+        self.earlier = settled
         self.progress = progress
         self.outcome = Outcome(skipped=len(plan.skipped))
         self.ledger = Ledger(config)
-        self.store = ViewStore(config.cache_dir, config.memory, settled.threads)
+        threads = settled.threads if settled is not None else threads_for(config)
+        self.store = ViewStore(config.cache_dir, config.memory, threads)
 
     def run(self) -> None:
         """Measure everything; raises RefusalError where nothing can be measured."""
         self._check_pictures()
-        self.settled = settle(self.config, self.settled)
+        self.settled = settle(self.config, self.earlier or self._choose())
         self.progress.start(self.plan.checkpoints + len(self.plan.unreadable))
         try:
             for checkpoint, error in self.plan.unreadable:
@@ -154,9 +158,36 @@ class Sweeper:
         finally:
             self.progress.finish()
 
+    def _choose(self) -> Settled:
+        def towers() -> Towers:
+            first = self.plan.groups[0].architecture
+            evaluators = build_evaluators(first, self.plan, self.options, log=lambda _: None)
+            text = any("text" in evaluator.needs for evaluator in evaluators)
+            return get_towers(first, cache_dir=self.store.cache_dir, text=text)
+
+        return choose(
+            self.config,
+            towers,
+            threads=self.store.threads,
+            version=__version__,
+            log=self.progress.note,
+        )
+
     def _run_groups(self) -> None:
-        engine_class = ENGINES.get(self.settled.engine)
-        with engine_class(precision=self.settled.precision, threads=self.settled.threads) as engine:
+        settled = self.settled
+        # "cuda:1" may be another device than the one that settled the folder.
+        device = settled.device if self.config.device == "auto" else self.config.device
+        engine_class = ENGINES.get(settled.engine)
+        reason = engine_class.unavailable(device)
+        if reason is not None:
+            raise RefusalError(
+                f"engine '{settled.engine}' cannot run on '{device}': {reason}",
+                where=self.config.output_dir,
+                mend="mend that, or sweep with another engine into another -o folder",
+            )
+        with engine_class(
+            precision=settled.precision, threads=settled.threads, device=device
+        ) as engine:
             self._write_environment(engine)
             for group in self.plan.groups:
                 self._run_group(group, engine)
@@ -217,7 +248,7 @@ class Sweeper:
             self.plan,
             self.options,
             engine=engine,
-            shapes=Shapes(image_batch=self.settled.image_batch),
+            shapes=shapes_of(type(engine), self.settled.image_batch),
             store=self.store,
             cache_dir=self.store.cache_dir,
             log=self.progress.note,

@@ -1,0 +1,162 @@
+"""Which engine a new output folder settles on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict
+
+from fastclip.engines import CANDIDATES, ENGINES, engine_name
+from fastclip.errors import RefusalError, UsageError
+from fastclip.sweeper.config import Settled, SweepConfig
+from fastclip.sweeper.trial import SECONDS, Trial, shapes_of, try_all, try_engine
+from fastclip.towers.base import Towers
+
+Log = Callable[[str], None]
+
+
+def choose(
+    config: SweepConfig,
+    towers: Callable[[], Towers],
+    *,
+    threads: int,
+    version: str,
+    log: Log,
+) -> Settled:
+    """The engine, precision and batch sizes for a sweep into a new folder.
+
+    One named engine at one precision is taken as it is. Among several, each is opened, probed
+    and timed for two seconds on the first architecture, and the fastest that passed is taken.
+    Where none is named on CUDA, fp16 comes first, and bf16 where fp16 overflowed.
+
+    Args:
+        towers: of the first architecture; asked for only where engines are tried.
+
+    Raises:
+        UsageError: the engine does not run on the device, or not at the precision.
+        RefusalError: no engine can be used here; says why for each.
+    """
+    device = _device(config)
+    names = _names(config, device)
+    precisions = _precisions(config, names)
+    trials: list[Trial] = []
+    if len(names) * len(precisions) == 1:
+        name, precision = names[0], precisions[0]
+        reason = ENGINES.get(name).unavailable(device)
+        if reason is not None:
+            raise _refusal([Trial(name, precision, reason)], device)
+    else:
+        trials = _try(config, names, precisions, device, towers(), threads, log)
+        best = _best(trials, precisions, device)
+        name, precision = best.engine, best.precision
+        log(f"engine {name} {precision}: {_words(best)}")
+        if precision == "bf16" and config.precision == "auto":
+            log("fp16 overflowed with every engine; bf16 moves SRCC by up to .015")
+    return Settled(
+        engine=name,
+        precision=precision,
+        threads=threads,
+        image_batch=shapes_of(ENGINES.get(name), config.batch_size).image_batch,
+        options=config.as_json(),
+        fastclip_version=version,
+        device=device.split(":")[0],
+        trials=tuple(asdict(trial) for trial in trials),
+    )
+
+
+def usable_device() -> str:
+    """ "cuda" where torch finds a CUDA device, else "cpu"."""
+    import torch
+
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def _device(config: SweepConfig) -> str:
+    if config.device != "auto":
+        return config.device
+    if config.engine == "auto":
+        return usable_device()
+    return ENGINES.get(config.engine).devices[0]
+
+
+def _names(config: SweepConfig, device: str) -> tuple[str, ...]:
+    kind = device.split(":")[0]
+    if config.engine != "auto":
+        name = engine_name(config.engine, device)
+        if kind not in ENGINES.get(name).devices:
+            raise UsageError(
+                f"engine '{name}' does not run on '{device}'",
+                where="--engine",
+                mend=f"choose one of: {', '.join(CANDIDATES[kind])}",
+            )
+        return (name,)
+    if config.precision == "auto":
+        return CANDIDATES[kind]
+    return tuple(n for n in CANDIDATES[kind] if config.precision in ENGINES.get(n).precisions)
+
+
+def _precisions(config: SweepConfig, names: tuple[str, ...]) -> tuple[str, ...]:
+    known = {precision for name in names for precision in ENGINES.get(name).precisions}
+    if config.precision == "auto":
+        first = ENGINES.get(names[0]).precisions[0]
+        return ("fp16", "bf16") if first == "fp16" and "bf16" in known else (first,)
+    if config.precision not in known:
+        kind = config.engine if config.engine != "auto" else "no engine"
+        raise UsageError(
+            f"{kind} does not know precision '{config.precision}'",
+            where="--precision",
+            mend="`fastclip ls engines` shows which engine knows which",
+        )
+    return (config.precision,)
+
+
+def _try(
+    config: SweepConfig,
+    names: tuple[str, ...],
+    precisions: tuple[str, ...],
+    device: str,
+    towers: Towers,
+    threads: int,
+    log: Log,
+) -> list[Trial]:
+    seconds = SECONDS if len(names) > 1 else 0.0
+
+    def attempt(name: str, precision: str) -> Trial:
+        log(f"trying engine {name} {precision}")
+        trial = try_engine(
+            name,
+            precision,
+            device,
+            towers,
+            threads=threads,
+            image_batch=config.batch_size,
+            seconds=seconds,
+        )
+        log(f"  {_words(trial)}")
+        return trial
+
+    return try_all(names, precisions, attempt)
+
+
+def _best(trials: list[Trial], precisions: tuple[str, ...], device: str) -> Trial:
+    for precision in precisions:
+        passed = [t for t in trials if t.passed and t.precision == precision]
+        if passed:
+            return max(passed, key=lambda trial: trial.pictures_per_second)
+    raise _refusal(trials, device)
+
+
+def _words(trial: Trial) -> str:
+    if trial.refusal:
+        return f"not used: {trial.refusal}"
+    if not trial.pictures_per_second:
+        return f"passed the probe (relative L2 {trial.relative_l2:.1e})"
+    return f"{trial.pictures_per_second:,.0f} pictures/s (relative L2 {trial.relative_l2:.1e})"
+
+
+def _refusal(trials: list[Trial], device: str) -> RefusalError:
+    reasons = "".join(f"\n  {t.engine} {t.precision}: {t.refusal}" for t in trials)
+    return RefusalError(
+        f"no engine can be used on '{device}':{reasons}",
+        where="--engine",
+        mend="mend one of these, or measure on the CPU with --device cpu",
+    )
