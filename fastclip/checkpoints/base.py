@@ -7,9 +7,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
-import numpy as np
+if TYPE_CHECKING:
+    from fastclip.checkpoints.memory import Memory
 
 
 @dataclass(frozen=True)
@@ -75,15 +76,21 @@ class CheckpointFile(ABC):
     layout: str = "open_clip"  # or "huggingface": how the tensors are named
 
     @abstractmethod
-    def read(self, names: Iterable[str]) -> dict[str, np.ndarray]:
+    def read(self, names: Iterable[str], memory: Memory | None = None) -> dict[str, Any]:
         """Read these tensors and no others.
 
+        Args:
+            memory: where they are read to, prepared; arrays of their own by default.
+
         Returns:
-            `{name: array}`: floating tensors as C-contiguous float32 (float16, bfloat16 and
-            float64 are converted), integer tensors in their own dtype.
+            `{name: array}`, C-contiguous: floating tensors as float32 (float16, bfloat16 and
+            float64 are converted), integer tensors in their own dtype. With an `Arena`,
+            `{name: torch tensor}` as stored, in memory that the arena's next checkpoint
+            writes over.
 
         Raises:
-            CheckpointError: a name is missing, or the file is cut short.
+            CheckpointError: a name is missing, the file is cut short, or `memory` was told to
+                cancel.
         """
 
     @abstractmethod

@@ -7,18 +7,21 @@ from __future__ import annotations
 
 import os
 import struct
-from collections.abc import Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from hashlib import sha256
 from math import prod
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from fastclip.checkpoints.base import CheckpointFile, Metadata, TensorInfo
+from fastclip.checkpoints.memory import Memory
+from fastclip.checkpoints.ranges import Incoming, Piece, read_pieces
 from fastclip.errors import CheckpointError
-from fastclip.machine import usable_cores
 
 # Numpy has no bfloat16: its bits travel as uint16 and become the upper half of a float32.
 NUMPY_KINDS = {
@@ -36,9 +39,6 @@ NUMPY_KINDS = {
     "uint64": "<u8",
     "bool": "?",
 }
-_FLOATING = {"float64", "float32", "float16", "bfloat16"}
-_CHUNK = 1 << 30  # Linux moves at most 2 GiB - 4 KiB in one call
-_WORKERS = min(4, usable_cores())
 
 
 @dataclass(frozen=True)
@@ -109,29 +109,19 @@ class PreadFile(CheckpointFile):
             os.close(descriptor)
         self._files = {}
 
-    def read(self, names: Iterable[str]) -> dict[str, np.ndarray]:
+    def read(self, names: Iterable[str], memory: Memory | None = None) -> dict[str, Any]:
         wanted = list(dict.fromkeys(names))
-        missing = [name for name in wanted if name not in self.stored]
-        if missing:
-            raise CheckpointError(
-                f"{len(missing)} tensors are missing: {', '.join(missing[:5])}"
-                + (", ..." if len(missing) > 5 else ""),
-                where=self.path,
-                mend="give the architecture it was trained with (--model)",
-            )
-        order = sorted(wanted, key=lambda n: (self.stored[n].path, self.stored[n].offset))
-        if _WORKERS > 1 and len(order) > 1:
-            with ThreadPoolExecutor(_WORKERS) as pool:
-                arrays = dict(zip(order, pool.map(self._read_one, order), strict=True))
-        else:
-            arrays = {name: self._read_one(name) for name in order}
+        self._refuse_unreadable(wanted)
+        memory = memory or Memory()
+        tensors: dict[str, Any] = {}
+        read_pieces(self._pieces(wanted, memory, tensors), lambda: memory.cancelled)
         if self._stat() != self._state:
             raise CheckpointError(
                 "the file changed while it was being read",
                 where=self.path,
                 mend="sweep it again when training has finished writing it",
             )
-        return {name: arrays[name] for name in wanted}
+        return {name: tensors[name] for name in wanted}
 
     def digest(self, names: Iterable[str]) -> str:
         wanted = sorted(set(names))
@@ -143,76 +133,83 @@ class PreadFile(CheckpointFile):
             whole.update(self._digests[name])
         return whole.hexdigest()
 
-    def _read_one(self, name: str) -> np.ndarray:
-        stored = self.stored[name]
-        if stored.dtype not in NUMPY_KINDS:
+    def _refuse_unreadable(self, names: Sequence[str]) -> None:
+        missing = [name for name in names if name not in self.stored]
+        if missing:
             raise CheckpointError(
-                f"tensor '{name}' is stored as {stored.dtype}",
+                f"{len(missing)} tensors are missing: {', '.join(missing[:5])}"
+                + (", ..." if len(missing) > 5 else ""),
                 where=self.path,
-                mend=f"store it as one of: {', '.join(NUMPY_KINDS)}",
+                mend="give the architecture it was trained with (--model)",
             )
-        values = self._read_values(stored)
-        self._digests[name] = sha256(values.data).digest()
-        if stored.dtype == "bfloat16":
-            wide = values.astype("<u4")
-            wide <<= 16
-            return wide.view("<f4")
-        if stored.dtype in _FLOATING:
-            return values.astype(np.float32, copy=False)
-        return values
+        for name in names:
+            if self.stored[name].dtype not in NUMPY_KINDS:
+                raise CheckpointError(
+                    f"tensor '{name}' is stored as {self.stored[name].dtype}",
+                    where=self.path,
+                    mend=f"store it as one of: {', '.join(NUMPY_KINDS)}",
+                )
 
-    def _read_values(self, stored: Stored) -> np.ndarray:
-        """The elements as stored, C-contiguous."""
-        descriptor = self._files[stored.path]
-        if stored.entry is not None and stored.span:
-            self._check_entry(descriptor, stored.path, *stored.entry)
-        flat = np.empty(stored.span, NUMPY_KINDS[stored.dtype])
-        pread_into(descriptor, flat.view("u1").data, stored.offset, stored.path)
-        if stored.strides is None or not stored.span:
-            return flat.reshape(stored.shape)
-        strides = [s * flat.itemsize for s in stored.strides]
-        view = np.lib.stride_tricks.as_strided(flat, stored.shape, strides, writeable=False)
-        return np.ascontiguousarray(view).reshape(stored.shape)
+    def _pieces(
+        self, names: Iterable[str], memory: Memory, tensors: dict[str, Any]
+    ) -> Iterator[Piece]:
+        """What is to be read for these tensors, which are in `tensors` once it all arrived."""
+        entries: set[tuple[Path, int, int]] = set()
+        for name in names:
+            stored = self.stored[name]
+            nbytes = stored.span * np.dtype(NUMPY_KINDS[stored.dtype]).itemsize
+            raw = memory.allot(nbytes) if stored.strides is None else np.empty(nbytes, np.uint8)
+            if not nbytes:
+                tensors[name] = self._finish(name, raw, sha256().digest(), memory)
+                continue
+            if stored.entry is not None and (entry := (stored.path, *stored.entry)) not in entries:
+                entries.add(entry)
+                yield self._local_header(*entry)
+            incoming = Incoming(raw)
+            for index, (start, buffer) in enumerate(incoming.ranges()):
+                arrived = partial(self._arrived, name, incoming, index, memory, tensors)
+                offset = stored.offset + start
+                yield Piece(self._files[stored.path], stored.path, offset, buffer, arrived)
 
-    def _check_entry(self, descriptor: int, path: Path, header: int, data: int) -> None:
+    def _arrived(
+        self, name: str, incoming: Incoming, index: int, memory: Memory, tensors: dict[str, Any]
+    ) -> None:
+        whole = incoming.arrived(index)
+        if whole is not None:
+            tensors[name] = self._finish(name, *whole, memory)
+
+    def _finish(self, name: str, raw: npt.NDArray[np.uint8], digest: bytes, memory: Memory) -> Any:
+        stored = self.stored[name]
+        values = raw.view(NUMPY_KINDS[stored.dtype])
+        if stored.strides is not None and stored.span:
+            strides = [s * values.itemsize for s in stored.strides]
+            view = np.lib.stride_tricks.as_strided(values, stored.shape, strides, writeable=False)
+            # A copy also where the view is contiguous already: it ends within the span.
+            values = np.array(view, order="C")
+            digest = sha256(values.data).digest()
+        self._digests[name] = digest
+        return memory.tensor(values.reshape(stored.shape), stored.dtype)
+
+    def _local_header(self, path: Path, header: int, data: int) -> Piece:
         # torch works the position of the data out from how its own writer lays archives out;
         # an archive that another program packed would be read from the wrong place, in silence.
         local = bytearray(30)
-        pread_into(descriptor, memoryview(local), header, path)
-        name_length, extra_length = struct.unpack_from("<HH", local, 26)
-        if local[:4] != b"PK\3\4" or header + 30 + name_length + extra_length != data:
-            raise CheckpointError(
-                "its zip directory and its entries do not agree",
-                where=path,
-                mend="the file is damaged, or was packed by another program: "
-                "load it with torch and save it again",
-            )
+
+        def check() -> None:
+            name_length, extra_length = struct.unpack_from("<HH", local, 26)
+            if local[:4] != b"PK\3\4" or header + 30 + name_length + extra_length != data:
+                raise CheckpointError(
+                    "its zip directory and its entries do not agree",
+                    where=path,
+                    mend="the file is damaged, or was packed by another program: "
+                    "load it with torch and save it again",
+                )
+
+        return Piece(self._files[path], path, header, memoryview(local), check)
 
     def _stat(self) -> list[tuple[int, int]]:
         stats = [os.fstat(descriptor) for descriptor in self._files.values()]
         return [(s.st_size, s.st_mtime_ns) for s in stats]
-
-
-def pread_into(descriptor: int, buffer: memoryview, offset: int, path: Path) -> None:
-    """Fill `buffer` from `offset` of an open file.
-
-    Raises:
-        CheckpointError: the file ends before the buffer is full, or cannot be read.
-    """
-    done = 0
-    while done < len(buffer):
-        try:
-            count = os.preadv(descriptor, [buffer[done : done + _CHUNK]], offset + done)
-        except OSError as error:
-            raise CheckpointError(f"cannot be read: {error.strerror}", where=path) from None
-        if count == 0:
-            raise CheckpointError(
-                f"the file is cut short: it ends {len(buffer) - done} bytes before the end "
-                f"of a tensor at byte {offset}",
-                where=path,
-                mend="copy it again, or wait until it is written",
-            )
-        done += count
 
 
 def layout_of(names: Iterable[str]) -> str:

@@ -16,7 +16,6 @@ import pytest
 import torch
 from shared_data import SHARED, needs_shared
 
-from fastclip.checkpoints import tensor_file
 from fastclip.checkpoints.torch_zip import TorchReader
 from fastclip.errors import CheckpointError
 
@@ -149,7 +148,7 @@ def test_digest_reads_nothing_twice(
         def refuse(*_: object) -> None:
             raise AssertionError("read again")
 
-        monkeypatch.setattr(tensor_file, "pread_into", refuse)
+        monkeypatch.setattr(os, "preadv", refuse)
         assert len(file.digest(file.tensors)) == 64
 
 
