@@ -1,0 +1,1 @@
+"""Decoding with NVIDIA DALI; imports DALI only where a pipeline is built."""
