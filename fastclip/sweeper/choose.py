@@ -38,6 +38,7 @@ def choose(
     device = _device(config)
     names = _names(config, device)
     precisions = _precisions(config, names)
+    names = tuple(n for n in names if set(precisions) & set(ENGINES.get(n).precisions))
     trials: list[Trial] = []
     if len(names) * len(precisions) == 1:
         name, precision = names[0], precisions[0]
@@ -89,22 +90,18 @@ def _names(config: SweepConfig, device: str) -> tuple[str, ...]:
                 mend=f"choose one of: {', '.join(CANDIDATES[kind])}",
             )
         return (name,)
-    if config.precision == "auto":
-        return CANDIDATES[kind]
-    return tuple(n for n in CANDIDATES[kind] if config.precision in ENGINES.get(n).precisions)
+    return CANDIDATES[kind]
 
 
 def _precisions(config: SweepConfig, names: tuple[str, ...]) -> tuple[str, ...]:
-    known = {precision for name in names for precision in ENGINES.get(name).precisions}
+    known = list(dict.fromkeys(p for name in names for p in ENGINES.get(name).precisions))
     if config.precision == "auto":
-        first = ENGINES.get(names[0]).precisions[0]
-        return ("fp16", "bf16") if first == "fp16" and "bf16" in known else (first,)
+        return ("fp16", "bf16") if known[0] == "fp16" and "bf16" in known else (known[0],)
     if config.precision not in known:
-        kind = config.engine if config.engine != "auto" else "no engine"
         raise UsageError(
-            f"{kind} does not know precision '{config.precision}'",
+            f"{' and '.join(names)} cannot compute in '{config.precision}'",
             where="--precision",
-            mend="`fastclip ls engines` shows which engine knows which",
+            mend=f"choose one of: auto, {', '.join(known)}; `fastclip ls engines` shows all",
         )
     return (config.precision,)
 

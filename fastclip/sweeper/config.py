@@ -28,8 +28,11 @@ class SweepConfig:
         tasks: names from `fastclip.evaluators.TASKS`; empty for every task that has data.
         data_dir, data: where the data sets are (`[KIND:]NAME=PATH` overrides).
         higher_is_better: polarity of an `iqa:` table.
-        sigma: comma-separated noise levels, or "cifar-c", "imagenet-c".
-        noise_at: "auto" (the data set's own), "native" or "input".
+        sigma: comma-separated levels of Gaussian noise, or "cifar-c", "imagenet-c"; None is
+            `DEFAULT_SIGMA`, but no noise where `distortion` names other conditions.
+        distortion: comma-separated lists of `KIND:PARAMETER=LEVEL`, `KIND:SET=SEVERITY` or
+            `KIND:SET` (`fastclip.distortions.levels`), measured beside `sigma`.
+        noise_at: where pictures are distorted: "auto" (the data set's own), "native" or "input".
         memory: "auto", a size ("4GiB"), "resident", "mapped" or "generated".
         limit: use only the first N pictures of each set; the rows say so.
         engine, precision, device, batch_size: "auto" (None for the batch) leaves the choice to
@@ -59,7 +62,8 @@ class SweepConfig:
     skip_bad_pictures: bool = False
     iqa_view: str = "auto"
     class_names: str = "auto"
-    sigma: str = DEFAULT_SIGMA
+    sigma: str | None = None
+    distortion: tuple[str, ...] = ()
     noise_seed: int = 0
     noise_seeds: int = 1
     noise_at: str = "auto"

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from fastclip.distortions.levels import sigma_list
+from fastclip.distortions.levels import distortion_list, sigma_list
 from fastclip.evaluators.options import TaskOptions
-from fastclip.sweeper.config import SweepConfig
+from fastclip.sweeper.config import DEFAULT_SIGMA, SweepConfig
 
 
 def task_options(config: SweepConfig) -> TaskOptions:
-    """Noise levels, views and prompts as the evaluators take them.
+    """Distortions, views and prompts as the evaluators take them.
 
     Raises:
-        UsageError: a sigma or a choice that does not exist.
+        UsageError: a sigma, a distortion or a choice that does not exist.
     """
+    distortions = distortion_list(config.distortion)
+    default = "" if distortions else DEFAULT_SIGMA
+    sigmas = sigma_list(default if config.sigma is None else config.sigma)
     return TaskOptions(
-        sigmas=sigma_list(config.sigma),
+        conditions=tuple(dict.fromkeys((*sigmas, *distortions))),
         noise_seed=config.noise_seed,
         noise_seeds=config.noise_seeds,
         noise_at=config.noise_at,

@@ -89,7 +89,7 @@ def _try(engine: Engine, towers: Towers, shapes: Shapes, seconds: float) -> Tria
     began = time.perf_counter()
     engine.open(towers, shapes)
     _load(engine, towers, seed=1)
-    handle = _place(engine, towers, shapes)
+    handle = _place(engine, towers, shapes.image_batch)
     engine.fetch(engine.encode_images(handle, 0, shapes.image_batch))
     build = time.perf_counter() - began
     report = probe(engine, towers, shapes)
@@ -100,11 +100,11 @@ def _try(engine: Engine, towers: Towers, shapes: Shapes, seconds: float) -> Tria
         return replace(found, refusal=refusal, overflow=not isfinite(worst))
     if not seconds:
         return found
-    batch = _seconds_per_batch(engine, handle, shapes, seconds)
     return replace(
         found,
-        swap_seconds=_seconds_per_swap(engine, towers, handle, shapes, batch),
-        pictures_per_second=shapes.image_batch / batch,
+        swap_seconds=_seconds_per_swap(engine, towers),
+        pictures_per_second=shapes.image_batch
+        / _seconds_per_batch(engine, handle, shapes, seconds),
     )
 
 
@@ -113,10 +113,10 @@ def _load(engine: Engine, towers: Towers, seed: int) -> None:
     engine.load(pack(engine.manifest(towers), engine.upload(state)))
 
 
-def _place(engine: Engine, towers: Towers, shapes: Shapes) -> Handle:
+def _place(engine: Engine, towers: Towers, pictures: int) -> Handle:
     spec = towers.architecture.preprocessing.pixels
-    some = random_pictures(min(8, shapes.image_batch), spec.height, spec.width)
-    return engine.place(np.resize(some, (shapes.image_batch, *some.shape[1:])))
+    some = random_pictures(min(8, pictures), spec.height, spec.width)
+    return engine.place(np.resize(some, (pictures, *some.shape[1:])))
 
 
 def _seconds_per_batch(engine: Engine, handle: Handle, shapes: Shapes, seconds: float) -> float:
@@ -136,19 +136,26 @@ def _seconds_per_batch(engine: Engine, handle: Handle, shapes: Shapes, seconds: 
     return median(times)
 
 
-def _seconds_per_swap(
-    engine: Engine, towers: Towers, handle: Handle, shapes: Shapes, batch: float
-) -> float:
-    """Median over swaps, each with the batch that proves it done, less that batch."""
+def _seconds_per_swap(engine: Engine, towers: Towers) -> float:
+    """Median over swaps, each with the one picture that proves it done, less that picture."""
     manifest = engine.manifest(towers)
-    times = []
-    for seed in range(1, 1 + _SWAPS):
+    handle = _place(engine, towers, 1)
+
+    def encode() -> float:
+        start = time.perf_counter()
+        engine.fetch(engine.encode_images(handle, 0, 1))
+        return time.perf_counter() - start
+
+    swaps, pictures = [], []
+    for seed in range(_SWAPS + 1):
         state = random_state(towers, seed)
         start = time.perf_counter()
         engine.load(pack(manifest, engine.upload(state)))
-        engine.fetch(engine.encode_images(handle, 0, shapes.image_batch))
-        times.append(time.perf_counter() - start - batch)
-    return max(0.0, median(times))
+        encode()
+        swaps.append(time.perf_counter() - start)
+        pictures.append(encode())
+    # The first picture of a new batch size may be compiled for.
+    return max(0.0, median(swaps[1:]) - median(pictures[1:]))
 
 
 def try_all(

@@ -20,6 +20,7 @@ from fastclip.parity.base import TOLERANCE
 from fastclip.parity.probe import random_state
 from fastclip.towers.recipes import pack
 
+ON_CPU = ("onnxruntime", "torch")
 SHAPES = Shapes(image_batch=4, text_batch=4)
 PICTURES = np.random.default_rng(0).integers(0, 256, (7, 32, 32, 3), dtype=np.uint8)
 IDS = np.random.default_rng(1).integers(1, 80, (3, 20))
@@ -27,7 +28,7 @@ EOT = np.array([19, 5, 11])
 IDS[np.arange(3), EOT] = 89
 
 
-@pytest.fixture(params=list(ENGINES))
+@pytest.fixture(params=ON_CPU)
 def engine(request: pytest.FixtureRequest) -> Iterator[Engine]:
     """An engine, open for the tiny ViT."""
     with ENGINES.get(request.param)(threads=1) as made:
@@ -136,7 +137,7 @@ def test_nothing_is_encoded_before_weights_are_loaded(engine: Engine) -> None:
         images(engine)
 
 
-@pytest.mark.parametrize("name", list(ENGINES))
+@pytest.mark.parametrize("name", ON_CPU)
 def test_unknown_settings_are_refused_with_the_choices(name: str) -> None:
     with pytest.raises(UsageError, match="'int8'") as caught:
         ENGINES.get(name)(precision="int8")
@@ -157,7 +158,7 @@ def test_whole_context_text_tower() -> None:
     towers = tiny_towers("whole-context")
     state = random_state(towers, 1)
     found = []
-    for name in ENGINES:
+    for name in ON_CPU:
         with ENGINES.get(name)(threads=1) as engine:
             engine.open(towers, SHAPES)
             engine.load(pack(engine.manifest(towers), state))
