@@ -14,8 +14,8 @@ from fastclip.stimuli.base import Pixels
 RESERVE = 0.3
 """Share of the device's free memory that is left to weights, activations and workspaces."""
 
-_FILL = 1024
-"""Pictures that cross at a time while a resident set is filled."""
+_FILL = 1 << 26
+"""Bytes that cross at a time while a resident set is filled."""
 
 
 class DevicePictures:
@@ -25,8 +25,11 @@ class DevicePictures:
         pixels: the view's pictures.
         device: where they go.
         limit: bytes that may stay there; by default what is free now, less `RESERVE` of it. A
-            larger set stays on the host and crosses in pinned memory, two batches at a time,
-            while the device works.
+            larger set stays on the host and crosses batch by batch in pinned memory: the host
+            fills one of two buffers while the device takes the other or computes.
+
+    Everything happens on the device's current stream, so a batch is not overwritten before the
+    work that was queued on it is done.
     """
 
     def __init__(self, pixels: Pixels, device: torch.device, limit: int | None = None) -> None:
@@ -36,8 +39,11 @@ class DevicePictures:
         self._all: Tensor | None = None
         if prod(self.shape) <= (free_bytes(device) if limit is None else limit):
             self._all = torch.empty(self.shape, dtype=torch.uint8, device=device)
-            for lo in range(0, self.shape[0], _FILL):
-                self._cross(lo, min(lo + _FILL, self.shape[0]), self._all[lo : lo + _FILL])
+            step = max(1, _FILL // prod(self.shape[1:]))
+            for lo in range(0, self.shape[0], step):
+                self._cross(lo, min(lo + step, self.shape[0]), self._all[lo : lo + step])
+            # torch gives pinned memory away again only when the copies from it are through.
+            self._stages = []
 
     @property
     def resident(self) -> bool:
@@ -47,7 +53,8 @@ class DevicePictures:
     def copy_batch(self, lo: int, hi: int, out: Tensor) -> None:
         """Copy rows `lo:hi` into `out`, uint8 `[B, H, W, 3]` on the device, on its current stream.
 
-        Rows of `out` beyond `hi - lo` get the last picture again.
+        Rows of `out` beyond `hi - lo` get the last picture again. Returns before the copy is
+        done.
         """
         rows = hi - lo
         if self._all is None:
@@ -73,6 +80,7 @@ class _Stage:
     """One pinned buffer, written again once its last copy has crossed."""
 
     def __init__(self, device: torch.device) -> None:
+        self._device = device
         self._pinned = device.type == "cuda"
         self._crossed = torch.cuda.Event() if self._pinned else None  # type: ignore[no-untyped-call]
         self._buffer = torch.empty(0, dtype=torch.uint8)
@@ -86,4 +94,4 @@ class _Stage:
         staged.numpy()[:] = pictures
         out.copy_(staged, non_blocking=True)
         if self._crossed is not None:
-            self._crossed.record()
+            self._crossed.record(torch.cuda.current_stream(self._device))

@@ -1,0 +1,267 @@
+"""The CUDA engines of torch: static weights, CUDA graphs, nothing that waits for the host."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack, nullcontext
+from dataclasses import dataclass
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from fastclip.engines.base import Engine, Shapes, pad_rows, refuse_misfits
+from fastclip.engines.cuda.device import (
+    describe_device,
+    exact_products,
+    fused_attention,
+    no_device,
+)
+from fastclip.engines.cuda.graphs import Recorder
+from fastclip.engines.cuda.half_precision import HALF, lower
+from fastclip.engines.cuda.pictures import DevicePictures
+from fastclip.engines.cuda.weights import as_tensor, upload
+from fastclip.errors import EngineError
+
+if TYPE_CHECKING:
+    from fastclip.stimuli.base import Pixels
+    from fastclip.towers.base import Manifest, Towers
+    from fastclip.towers.module import TowerModule
+
+FP16_MAX = float(torch.finfo(torch.float16).max)
+
+
+class TorchCudaEngine(Engine):
+    """open_clip's own module on the device, run as CUDA graphs.
+
+    The weights' memory is allocated once, in `open`; `load` copies a checkpoint into it, so that
+    graphs recorded with one checkpoint compute with the next. A graph is recorded when a batch
+    size (or length of text) is first seen.
+
+    fp16 is the default: it was seen to agree with fp32 where bf16 did not (SRCC off by .015 on an
+    early checkpoint). float16 ends at 65504. A weight beyond it is refused by `load`; an
+    activation beyond it shows as NaN or infinity, which the canary and the evaluators refuse.
+    Such a checkpoint is measured with `--precision bf16` into an output folder of its own. What
+    is in half precision and what is not: `fastclip.engines.cuda.half_precision`. fp32 is without
+    TF32.
+    """
+
+    name = "torch-cuda"
+    family = "torch-cuda"
+    precisions = ("fp16", "bf16", "fp32")
+    devices = ("cuda",)
+    # 512 pictures of ViT-B-32 are 25,600 tokens: five waves of 128 x 256 tiles on 132
+    # multiprocessors for the narrowest product, 14 to 19 for the others. 1024 would fill the
+    # waves no better, and padding of each view's last batch would cost 5 % of the standard
+    # views' 24,305 pictures instead of 3 %. 256 prompts of 16 tokens are 4,096 tokens.
+    default_shapes = Shapes(image_batch=512, text_batch=256)
+
+    _module: TowerModule | None = None
+    _settings: ExitStack | None = None
+    _loaded = False
+
+    @classmethod
+    def unavailable(cls, device: str) -> str | None:
+        return no_device(device)
+
+    def open(self, towers: Towers, shapes: Shapes) -> None:
+        from fastclip.towers.module import build_module
+
+        self.close()
+        self._settings = ExitStack()
+        self._settings.enter_context(exact_products())
+        self._settings.enter_context(fused_attention())
+        torch.set_num_threads(self.threads)
+        self._towers = towers
+        self._shapes = shapes
+        self._device = torch.device(self.device)
+        self._module = build_module(towers).to(self._device)
+        states = self._module.model.state_dict(keep_vars=True)
+        self._weights: dict[str, Tensor] = {
+            name: states[name] for name in towers.module_manifest.recipes
+        }
+        if self.precision in HALF:
+            lower(self._module, HALF[self.precision])
+        self._recorder = Recorder(self._device)
+        self._calls: dict[tuple[str, tuple[int, ...]], _Call] = {}
+
+    def manifest(self, towers: Towers) -> Manifest:
+        return towers.module_manifest
+
+    def place(self, pixels: Pixels) -> DevicePictures:
+        return DevicePictures(pixels, self._device)
+
+    def upload(self, tensors: Mapping[str, Any]) -> Mapping[str, Any]:
+        return upload(tensors, self._device)
+
+    def load(self, packed: Mapping[str, Any]) -> None:
+        self._loaded = False
+        refuse_misfits(packed, self._towers.module_manifest)
+        with torch.no_grad():
+            for name, weight in self._weights.items():
+                weight.copy_(as_tensor(packed[name]))
+        if self.precision == "fp16":
+            self._refuse_overflow(packed)
+        self._loaded = True
+
+    def encode_images(self, handle: DevicePictures, lo: int, hi: int) -> Tensor:
+        call = self._call("image", (self._image_rows(handle.shape[0]), *handle.shape[1:]))
+        handle.copy_batch(lo, hi, call.inputs)
+        return call.run()[: hi - lo].clone()
+
+    def encode_texts(self, ids: npt.NDArray[np.int64], eot: npt.NDArray[np.int64]) -> Tensor:
+        call = self._call("text", (self._shapes.text_batch, ids.shape[1]))
+        padded = torch.from_numpy(pad_rows(ids, self._shapes.text_batch))
+        # From pageable memory the copy would wait for all that is queued on the device.
+        pinned = padded.pin_memory() if call.inputs.is_cuda else padded
+        call.inputs.copy_(pinned, non_blocking=True)
+        return call.run()[: len(ids)].clone()
+
+    def fetch(self, *outputs: Tensor) -> npt.NDArray[np.float32]:
+        embeddings: npt.NDArray[np.float32] = torch.cat(outputs).cpu().numpy()
+        return embeddings
+
+    def describe(self) -> dict[str, str]:
+        return super().describe() | {"torch": str(torch.__version__)} | describe_device(self.device)
+
+    def close(self) -> None:
+        if self._settings is None:
+            return
+        self._settings.close()
+        self._settings = self._module = None
+        self._loaded = False
+        self._weights, self._calls = {}, {}
+        del self._recorder
+        if self._device.type == "cuda":
+            torch.cuda.empty_cache()
+
+    def _image_rows(self, count: int) -> int:
+        """Pictures in a batch of a set of `count`."""
+        return min(self._shapes.image_batch, count)
+
+    def _tower(self, kind: str) -> Callable[[Tensor], Tensor]:
+        assert self._module is not None
+        return self._module.image if kind == "image" else self._module.text
+
+    def _call(self, kind: str, shape: tuple[int, ...]) -> _Call:
+        """The recorded run of a tower ("image" or "text") for inputs of this shape."""
+        if not self._loaded:
+            raise EngineError("no weights are loaded")
+        if (kind, shape) not in self._calls:
+            dtype = torch.uint8 if kind == "image" else torch.int64
+            inputs = torch.zeros(shape, dtype=dtype, device=self._device)
+            try:
+                run = self._recorder.record(self._runner(kind), inputs)
+            except torch.cuda.OutOfMemoryError as error:
+                raise EngineError(
+                    f"the device has no room for a batch of {shape[0]}: {error}",
+                    mend="choose a smaller one: --batch-size N",
+                ) from error
+            except Exception as error:
+                raise EngineError(
+                    f"engine '{self.name}' cannot run the {kind} tower of "
+                    f"{self._towers.architecture.name}: {type(error).__name__}: {error}",
+                    mend="choose another engine: --engine NAME (fastclip ls engines)",
+                ) from error
+            self._calls[kind, shape] = _Call(inputs, run)
+        return self._calls[kind, shape]
+
+    def _runner(self, kind: str) -> Callable[[Tensor], Tensor]:
+        tower = self._tower(kind)
+        half = HALF.get(self.precision)
+
+        def run(inputs: Tensor) -> Tensor:
+            # A cache of cast tensors would be of the memory of one recording.
+            casting = (
+                torch.autocast(self._device.type, half, cache_enabled=False)
+                if half is not None
+                else nullcontext()
+            )
+            with torch.no_grad(), casting:
+                return tower(inputs)
+
+        return run
+
+    def _refuse_overflow(self, packed: Mapping[str, Any]) -> None:
+        """Raise EngineError where a weight became infinite in float16 (`pack` found all finite)."""
+        names = [name for name, weight in self._weights.items() if weight.dtype == torch.float16]
+        # One question for all of them: each answer would wait for the device.
+        largest = torch.stack(
+            [torch.linalg.vector_norm(self._weights[name], float("inf")) for name in names]
+        )
+        for name, value in zip(names, largest.tolist(), strict=True):
+            if value > FP16_MAX:
+                found = float(as_tensor(packed[name]).abs().max())
+                raise EngineError(
+                    f"tensor '{name}' holds {found:.6g}, beyond float16's {FP16_MAX:.0f}",
+                    mend="measure this checkpoint into another folder with --precision bf16, "
+                    "or fp32 if its rounding must not show",
+                )
+
+
+@dataclass(frozen=True)
+class _Call:
+    """A recorded run and the memory it reads pictures or token ids from."""
+
+    inputs: Tensor
+    run: Callable[[], Tensor]
+
+
+class TorchCudaCompiledEngine(TorchCudaEngine):
+    """`TorchCudaEngine` with the image tower through torch.compile.
+
+    Parameters are inputs of what is compiled, not constants, so one compilation serves all
+    checkpoints. It is recorded as a CUDA graph like the plain tower; the graphs that
+    torch.compile could record by itself ("reduce-overhead") would copy their inputs once more.
+
+    To compile once, every set of pictures is padded to the same batch. The text tower runs as in
+    `TorchCudaEngine`: its half a dozen lengths would be as many compilations, for a small part of
+    the work. Kernels are not chosen by timing where that changes bits, so a resumed sweep repeats
+    its results.
+    """
+
+    name = "torch-cuda-compiled"
+    family = "torch-cuda-compiled"
+
+    backend: ClassVar[str | Callable[..., Any]] = "inductor"
+
+    @classmethod
+    def unavailable(cls, device: str) -> str | None:
+        if find_spec("triton") is None:
+            return "torch.compile needs the package triton, which is not installed"
+        return super().unavailable(device)
+
+    def open(self, towers: Towers, shapes: Shapes) -> None:
+        super().open(towers, shapes)
+        assert self._module is not None
+        self._compiled = torch.compile(
+            self._module.image,
+            fullgraph=True,
+            dynamic=False,
+            backend=self.backend,
+            options=_repeatable() if self.backend == "inductor" else None,
+        )
+
+    def close(self) -> None:
+        if self._settings is not None:
+            del self._compiled
+            # Or the next architecture would count as a recompilation of this one, and only
+            # eight of these are allowed.
+            torch.compiler.reset()
+        super().close()
+
+    def _image_rows(self, count: int) -> int:
+        return self._shapes.image_batch
+
+    def _tower(self, kind: str) -> Callable[[Tensor], Tensor]:
+        return self._compiled if kind == "image" else super()._tower(kind)
+
+
+def _repeatable() -> dict[str, str | int | bool | Callable[..., Any]]:
+    """The compiler's option to choose kernels by rule, not by timing, where it has one."""
+    from torch._inductor import config
+
+    return {"deterministic": True} if hasattr(config, "deterministic") else {}
