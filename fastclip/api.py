@@ -29,7 +29,7 @@ def sweep(
         output_dir: where records and tables go; a second call measures only what is missing.
         progress: a `fastclip.sweeper.progress.Progress`; silent by default.
         **options: fields of `fastclip.sweeper.config.SweepConfig` (`tasks`, `data_dir`, `data`,
-            `sigma`, `model`, `engine`, ...).
+            `sigma`, `distortion`, `model`, `engine`, ...).
 
     Returns:
         One row per number; columns as in `fastclip.results.table.COLUMNS`. Checkpoints that
@@ -64,9 +64,9 @@ def _plain(name: str, value: Any) -> Any:
     if name == "tasks":
         names = value.split(",") if isinstance(value, str) else value
         return tuple(str(task).strip() for task in names)
-    if name == "data":
+    if name in ("data", "distortion"):
         return (value,) if isinstance(value, str) else tuple(map(str, value))
-    if name == "sigma":
+    if name == "sigma" and value is not None:
         levels = value if isinstance(value, list | tuple) else [value]
         return ",".join(map(str, levels))
     if name in ("steps", "epochs") and isinstance(value, str):

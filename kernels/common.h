@@ -7,10 +7,13 @@
 #include <cstdint>
 #include <cstring>
 
+#define FASTCLIP_PRAGMA(text) _Pragma(#text)
 #ifdef __CUDACC__
 #define FASTCLIP_HD static __host__ __device__ __forceinline__
+#define FASTCLIP_UNROLL(times) FASTCLIP_PRAGMA(unroll times)
 #else
 #define FASTCLIP_HD static inline __attribute__((always_inline))
+#define FASTCLIP_UNROLL(times) FASTCLIP_PRAGMA(GCC unroll times)
 #endif
 
 namespace fastclip {

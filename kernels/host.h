@@ -16,7 +16,7 @@ void noise(const Loops& loops, Kind kind, const Level& level, uint64_t seed, uin
            const uint64_t* keys, int64_t pictures, int64_t size, const uint8_t* in, uint8_t* out,
            int threads);
 
-enum class Filter { bilinear, bicubic };
+enum class Filter { bilinear, bicubic, box };
 
 // A picture, the size it is resized to, and where the output window lies in that resized picture
 // (negative: padding).
@@ -30,6 +30,14 @@ struct Resize {
 // out: [count][height][width][3]; `fill` where the window reaches over the resized picture.
 void resize(const Loops& loops, const Resize* pictures, int64_t count, uint8_t* out, int height,
             int width, Filter filter, uint8_t fill, int threads);
+
+// Brightness, contrast or saturation of RGB pictures of `pixels` pixels each.
+void recolour(const Loops& loops, Colour kind, float factor, float shift, int64_t pictures,
+              int64_t pixels, const uint8_t* in, uint8_t* out, int threads);
+
+// Blurs RGB pictures; `weights` has 2 radius + 1 entries.
+void blur(const Loops& loops, const float* weights, int radius, int64_t pictures, int height,
+          int width, const uint8_t* in, uint8_t* out, int threads);
 
 // The part of a window that lies on the resized picture, along one axis: where it begins in the
 // window, its length, and the first output it shows.

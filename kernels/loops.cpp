@@ -126,6 +126,32 @@ void vertical(const uint8_t* in, int64_t pitch, uint8_t* out, int bytes, int tap
   for (int i = 0; i < bytes; ++i) out[i] = to_byte(sums[i]);
 }
 
+void recolour(Colour kind, float factor, float shift, int64_t pixels, const uint8_t* in,
+              uint8_t* out) {
+  if (kind == Colour::brightness)
+    for (int64_t i = 0; i < pixels; ++i) brighten(in + 3 * i, out + 3 * i, shift);
+  else
+    for (int64_t i = 0; i < pixels; ++i) saturate(in + 3 * i, out + 3 * i, factor, shift);
+}
+
+void blur_columns(const uint8_t* const* rows, int count, const float* weights, int bytes,
+                  float* sums) {
+  for (int i = 0; i < bytes; ++i) sums[i] = 0.0f;
+  for (int k = 0; k < count; ++k) {
+    const uint8_t* row = rows[k];
+    const float weight = weights[k];
+    for (int i = 0; i < bytes; ++i) sums[i] += static_cast<float>(row[i]) * weight;
+  }
+}
+
+void blur_row(const float* line, int count, const float* weights, int bytes, float* sums,
+              uint8_t* out) {
+  for (int i = 0; i < bytes; ++i) sums[i] = 0.0f;
+  for (int k = 0; k < count; ++k)
+    for (int i = 0; i < bytes; ++i) sums[i] += line[i + 3 * k] * weights[k];
+  for (int i = 0; i < bytes; ++i) out[i] = quantise(sums[i]);
+}
+
 }  // namespace
 
 #define FASTCLIP_JOIN_(a, b) a##b
@@ -134,7 +160,7 @@ void vertical(const uint8_t* in, int64_t pitch, uint8_t* out, int bytes, int tap
 #define FASTCLIP_TEXT(a) FASTCLIP_TEXT_(a)
 
 extern const Loops FASTCLIP_JOIN(loops_, FASTCLIP_ISA);
-const Loops FASTCLIP_JOIN(loops_, FASTCLIP_ISA) = {FASTCLIP_TEXT(FASTCLIP_ISA), noise, horizontal,
-                                                   vertical};
+const Loops FASTCLIP_JOIN(loops_, FASTCLIP_ISA) = {
+    FASTCLIP_TEXT(FASTCLIP_ISA), noise, horizontal, vertical, recolour, blur_columns, blur_row};
 
 }  // namespace fastclip

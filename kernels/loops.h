@@ -1,6 +1,7 @@
 // The inner loops, compiled once per instruction set, with the same results in each.
 #pragma once
 
+#include "colour.h"
 #include "noise.h"
 
 namespace fastclip {
@@ -16,6 +17,15 @@ struct Loops {
   // One row of `bytes` values from `taps` rows at distance `pitch`; `sums` is room for a row.
   void (*vertical)(const uint8_t* in, int64_t pitch, uint8_t* out, int bytes, int taps,
                    const int32_t* weights, int32_t* sums);
+  // Brightness or saturation of `pixels` pixels.
+  void (*recolour)(Colour kind, float factor, float shift, int64_t pixels, const uint8_t* in,
+                   uint8_t* out);
+  // sums[i] = rows[0][i] * weights[0] + rows[1][i] * weights[1] + ...
+  void (*blur_columns)(const uint8_t* const* rows, int count, const float* weights, int bytes,
+                       float* sums);
+  // out[i] = line[i] * weights[0] + line[i + 3] * weights[1] + ..., rounded; `sums` is room.
+  void (*blur_row)(const float* line, int count, const float* weights, int bytes, float* sums,
+                   uint8_t* out);
 };
 
 }  // namespace fastclip

@@ -65,7 +65,7 @@ FASTCLIP_HD uint8_t add_shot(uint8_t pixel, uint32_t word, const uint32_t* table
   const uint32_t* row = table + static_cast<int>(pixel) * kShotThresholds;
   const uint32_t draw = word >> 1;
   uint32_t value = 0;
-#pragma GCC unroll 8
+  FASTCLIP_UNROLL(8)
   for (uint32_t step = 128; step != 0; step >>= 1)
     value += step & (0u - static_cast<uint32_t>(draw >= row[value + step - 1]));
   return static_cast<uint8_t>(value);

@@ -12,7 +12,7 @@ constexpr int kPhiloxRounds = 10;
 // counters becomes vector instructions.
 FASTCLIP_HD void philox(uint32_t& c0, uint32_t& c1, uint32_t& c2, uint32_t& c3, uint32_t k0,
                         uint32_t k1) {
-#pragma GCC unroll 10
+  FASTCLIP_UNROLL(10)
   for (int round = 0; round < kPhiloxRounds; ++round) {
     const uint64_t p0 = uint64_t{0xD2511F53u} * c0;
     const uint64_t p1 = uint64_t{0xCD9E8D57u} * c2;

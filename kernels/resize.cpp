@@ -8,7 +8,12 @@
 namespace fastclip {
 namespace {
 
+double support_of(Filter filter) {
+  return filter == Filter::bicubic ? 2.0 : (filter == Filter::bilinear ? 1.0 : 0.5);
+}
+
 double weight_of(Filter filter, double x) {
+  if (filter == Filter::box) return x > -0.5 && x <= 0.5 ? 1.0 : 0.0;
   x = std::fabs(x);
   if (filter == Filter::bilinear) return x < 1.0 ? 1.0 - x : 0.0;
   constexpr double a = -0.5;
@@ -58,7 +63,7 @@ Span overlap(int window_start, int window, int resized) {
 Axis make_axis(int in, int out, int first, int count, Filter filter) {
   const double scale = static_cast<double>(in) / out;
   const double stretch = std::max(scale, 1.0);
-  const double support = (filter == Filter::bicubic ? 2.0 : 1.0) * stretch;
+  const double support = support_of(filter) * stretch;
   const auto begin = [&](double centre) {
     return std::max(0, static_cast<int>(centre - support + 0.5));
   };

@@ -63,6 +63,8 @@ def read_config_file(ctx: click.Context, param: click.Parameter, value: Path | N
         lists = getattr(known[name], "multiple", False) or isinstance(known[name].type, NamesType)
         if isinstance(item, list) and not lists:
             item = ",".join(map(str, item))
+        elif isinstance(item, str) and getattr(known[name], "multiple", False):
+            item = [item]
         defaults[name] = item
     ctx.default_map = {**(ctx.default_map or {}), **defaults}
     return value
@@ -119,9 +121,14 @@ def read_config_file(ctx: click.Context, param: click.Parameter, value: Path | N
 )
 @click.option(
     "--sigma",
-    default="0.1",
-    show_default=True,
-    help="Gaussian noise levels on [0, 1]: numbers, cifar-c, imagenet-c.",
+    help="Gaussian noise levels on [0, 1]: numbers, cifar-c, imagenet-c.  "
+    "[default: 0.1, without --distortion]",
+)
+@click.option(
+    "--distortion",
+    multiple=True,
+    metavar="KIND:LEVEL,...",
+    help="Other distortions, e.g. gaussian_blur:imagenet-c=3,contrast:factor=0.4. Repeatable.",
 )
 @click.option(
     "--noise-seed",
@@ -142,7 +149,7 @@ def read_config_file(ctx: click.Context, param: click.Parameter, value: Path | N
     type=click.Choice(["auto", "native", "input"]),
     default="auto",
     show_default=True,
-    help="Before resizing, or after; auto is the set's custom.",
+    help="Distort before resizing, or after; auto is the set's custom.",
 )
 @click.option(
     "--class-names",

@@ -13,5 +13,11 @@ DISTORTIONS: Registry[type[Distortion]] = Registry(
         "uniform_noise": "fastclip.distortions.noise:UniformNoise",
         "impulse_noise": "fastclip.distortions.noise:ImpulseNoise",
         "shot_noise": "fastclip.distortions.noise:ShotNoise",
+        "gaussian_blur": "fastclip.distortions.blur:GaussianBlur",
+        "brightness": "fastclip.distortions.colour:Brightness",
+        "contrast": "fastclip.distortions.colour:Contrast",
+        "saturate": "fastclip.distortions.colour:Saturate",
+        "jpeg_compression": "fastclip.distortions.jpeg:JpegCompression",
+        "pixelate": "fastclip.distortions.pixelate:Pixelate",
     },
 )

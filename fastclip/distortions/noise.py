@@ -10,16 +10,14 @@ count, compiler and processor.
 from __future__ import annotations
 
 from abc import abstractmethod
-from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import blake2b
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from fastclip import _kernels
-from fastclip.distortions.base import Distortion
+from fastclip.distortions.base import KernelDistortion
 from fastclip.distortions.poisson import thresholds
 from fastclip.errors import UsageError
 
@@ -37,56 +35,32 @@ def key_of_digest(digest: bytes) -> int:
     return int.from_bytes(digest[:8], "little")
 
 
-@dataclass(frozen=True)
-class Noise(Distortion):
+class Noise(KernelDistortion):
     """What the five kinds share.
 
     Raises:
         UsageError: a level out of the kind's range, a seed beyond 64 or a draw beyond 24 bits.
     """
 
-    name: ClassVar[str]
-    parameter: ClassVar[str]
-    """What the level is called: `gaussian_noise:sigma=0.1`."""
-    largest: ClassVar[float] = float("inf")
-    """Levels go from 0 to this, and are finite."""
+    definition = NOISE_DEFINITION
+    random = True
 
     def __post_init__(self) -> None:
-        if not (0 <= self.level <= self.largest and self.level < float("inf")):
-            upper = "" if self.largest == float("inf") else f" and at most {self.largest:g}"
-            raise UsageError(
-                f"{self.name}: {self.parameter} {self.level:g} is out of range",
-                mend=f"give a {self.parameter} of at least 0{upper}",
-            )
+        super().__post_init__()
         if not (0 <= self.seed < 2**64 and 0 <= self.draw < 2**24):
             raise UsageError(
                 f"noise seed {self.seed} or draw {self.draw} is out of range",
                 mend="seeds go from 0 to 2^64 - 1, draws from 0 to 2^24 - 1",
             )
 
-    @property
-    def kind(self) -> str:
-        return self.name
-
-    def apply(
-        self, pixels: npt.NDArray[np.uint8], keys: npt.NDArray[np.uint64], threads: int = 0
-    ) -> npt.NDArray[np.uint8]:
-        pixels = np.ascontiguousarray(pixels)
-        out = np.empty_like(pixels)
-        _kernels.noise(
-            self.name.removesuffix("_noise"),
-            pixels,
-            out,
-            np.ascontiguousarray(keys, np.uint64),
-            self.seed,
-            self.draw,
-            threads=threads,
+    def _kernel(self, keys: npt.NDArray[np.uint64]) -> tuple[str, dict[str, Any]]:
+        return "noise", {
+            "kind": self.name.removesuffix("_noise"),
+            "keys": np.ascontiguousarray(keys, np.uint64),
+            "seed": self.seed,
+            "draw": self.draw,
             **self._strength(),
-        )
-        return out
-
-    def identity(self) -> dict[str, Any]:
-        return {**super().identity(), "definition": NOISE_DEFINITION}
+        }
 
     @abstractmethod
     def _strength(self) -> dict[str, Any]:
@@ -97,7 +71,7 @@ class GaussianNoise(Noise):
     """x + N(0, sigma) on [0, 1], each element its own normal (Box-Muller)."""
 
     name = "gaussian_noise"
-    parameter = "sigma"
+    parameters = ("sigma",)
 
     def _strength(self) -> dict[str, Any]:
         return {"scale": 255.0 * self.level}
@@ -107,7 +81,7 @@ class SpeckleNoise(Noise):
     """x + x N(0, sigma): multiplicative."""
 
     name = "speckle_noise"
-    parameter = "sigma"
+    parameters = ("sigma",)
 
     def _strength(self) -> dict[str, Any]:
         return {"scale": self.level}
@@ -117,7 +91,7 @@ class UniformNoise(Noise):
     """x + U(-width, width) on [0, 1], each element its own."""
 
     name = "uniform_noise"
-    parameter = "width"
+    parameters = ("width",)
 
     def _strength(self) -> dict[str, Any]:
         return {"scale": 255.0 * self.level}
@@ -130,7 +104,7 @@ class ImpulseNoise(Noise):
     """
 
     name = "impulse_noise"
-    parameter = "amount"
+    parameters = ("amount",)
     largest = 1.0
 
     def _strength(self) -> dict[str, Any]:
@@ -145,7 +119,7 @@ class ShotNoise(Noise):
     """
 
     name = "shot_noise"
-    parameter = "photons"
+    parameters = ("photons",)
     largest = 2_000.0
 
     def __post_init__(self) -> None:

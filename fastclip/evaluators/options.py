@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from fastclip.distortions import DISTORTIONS
 from fastclip.distortions.base import Distortion
+from fastclip.distortions.noise import GaussianNoise
 from fastclip.errors import UsageError
 from fastclip.statistics.distances import DISTANCES
 from fastclip.stimuli.base import ClassificationDataset, PixelSpec
@@ -17,10 +17,12 @@ class TaskOptions:
     """What a user may choose; the defaults are the project's protocol.
 
     Attributes:
-        sigmas: `(kind, level)` of each noisy condition, kinds of `fastclip.distortions`.
-        noise_seed, noise_seeds: seeds noise_seed .. noise_seed + noise_seeds - 1 are drawn, each
-            with `draw` 0, so that the `noise_seed` column alone names the bytes.
-        noise_at: "auto" (the data set's own), "native" (before resizing) or "input" (after).
+        conditions: the distortions that `robustness` measures, whatever their seed.
+        noise_seed, noise_seeds: seeds noise_seed .. noise_seed + noise_seeds - 1 of every random
+            one are drawn, each with `draw` 0, so that the `noise_seed` column alone names the
+            bytes.
+        noise_at: where pictures are distorted: "auto" (the data set's own), "native" (before
+            resizing) or "input" (after).
         iqa_view: "auto" (as the checkpoint preprocesses), "crop" (shortest edge, centre crop) or
             "squash" (both edges to the input size).
         class_names: "openai", "dataset", or "auto": the first of these two that the set has.
@@ -28,7 +30,7 @@ class TaskOptions:
         distances: names in `fastclip.statistics.distances.DISTANCES`.
     """
 
-    sigmas: tuple[tuple[str, float], ...] = (("gaussian_noise", 0.1),)
+    conditions: tuple[Distortion, ...] = (GaussianNoise(0.1),)
     noise_seed: int = 0
     noise_seeds: int = 1
     noise_at: str = "auto"
@@ -56,13 +58,16 @@ class TaskOptions:
             )
 
     def distortions(self) -> Iterator[Distortion]:
-        """Every noisy condition: sigmas in order, all seeds of one before the next."""
-        for kind, level in self.sigmas:
+        """Every condition in order, all seeds of one before the next."""
+        for condition in self.conditions:
+            if not condition.random:
+                yield condition
+                continue
             for seed in range(self.noise_seed, self.noise_seed + self.noise_seeds):
-                yield DISTORTIONS.get(kind)(level=level, seed=seed)
+                yield replace(condition, seed=seed)
 
     def noise_place(self, dataset: ClassificationDataset) -> str:
-        """Where noise is added to this set: "native" or "input"."""
+        """Where this set's pictures are distorted: "native" or "input"."""
         return dataset.noise_at if self.noise_at == "auto" else self.noise_at
 
     def iqa_pixels(self, pixels: PixelSpec) -> PixelSpec:

@@ -1,4 +1,4 @@
-"""Noise robustness: zero-shot accuracy on clean and on distorted pictures, and what is lost."""
+"""Robustness: zero-shot accuracy on clean and on distorted pictures, and what is lost."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def build(datasets: Sequence[Dataset], pixels: PixelSpec, options: TaskOptions) 
             evaluators.append(clean)
             place = options.noise_place(dataset)
             evaluators.extend(
-                NoisyAccuracy(clean, distortion, place) for distortion in options.distortions()
+                DistortedAccuracy(clean, distortion, place) for distortion in options.distortions()
             )
     return evaluators
 
@@ -87,7 +87,7 @@ class ZeroShotAccuracy(ZeroShotEvaluator):
         )
         return Result(scores, items)
 
-    def _drops(self, noisy: float, earlier: Sequence[Score]) -> Iterator[Score]:
+    def _drops(self, distorted: float, earlier: Sequence[Score]) -> Iterator[Score]:
         yield from ()
 
     def _score(self, metric: str, value: float | None, flag: str = "") -> Score:
@@ -95,12 +95,12 @@ class ZeroShotAccuracy(ZeroShotEvaluator):
         return Score(metric, value, n, n, flag=flag, **self._factors)
 
 
-class NoisyAccuracy(ZeroShotAccuracy):
+class DistortedAccuracy(ZeroShotAccuracy):
     """The same on distorted pictures, with the accuracy lost.
 
-    - `drop_abs` = clean - noisy
-    - `drop_rel` = (clean - noisy) / clean
-    - `drop_rel_chance` = (clean - noisy) / (clean - 1/K), K classes
+    - `drop_abs` = clean - distorted
+    - `drop_rel` = (clean - distorted) / clean
+    - `drop_rel_chance` = (clean - distorted) / (clean - 1/K), K classes
 
     of top-1 accuracies. The relative drops are NA with flag "clean_at_chance" where clean
     accuracy is not above 1/K by point estimate: there is nothing to lose.
@@ -115,7 +115,7 @@ class NoisyAccuracy(ZeroShotAccuracy):
             "distortion": distortion.kind,
             "level": distortion.level,
             "noise_at": noise_at,
-            "noise_seed": distortion.seed,
+            "noise_seed": distortion.seed if distortion.random else None,
         }
 
     def after(self) -> Evaluator:
@@ -134,10 +134,10 @@ class NoisyAccuracy(ZeroShotAccuracy):
             "noise_at": self._noise_at,
         }
 
-    def _drops(self, noisy: float, earlier: Sequence[Score]) -> Iterator[Score]:
+    def _drops(self, distorted: float, earlier: Sequence[Score]) -> Iterator[Score]:
         clean = {score.metric: score.value for score in earlier}["acc1"]
         assert clean is not None
-        drop = clean - noisy
+        drop = clean - distorted
         yield self._score("drop_abs", drop)
         chance = 1 / len(self._prompts.classes)
         above = clean > chance

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any, overload
 
 import numpy as np
 
-from fastclip import _kernels
+from fastclip import _kernels, kernels
 from fastclip.errors import DataError, UsageError
 from fastclip.stimuli.base import PixelSpec, UInt8Array
 
@@ -74,19 +75,25 @@ def _window(resized: int, wanted: int) -> int:
     return -((wanted - resized) // 2) if wanted > resized else round((resized - wanted) / 2)
 
 
-def preprocess(pictures: Sequence[UInt8Array], spec: PixelSpec, threads: int = 0) -> UInt8Array:
+@overload
+def preprocess(pictures: Sequence[UInt8Array], spec: PixelSpec, threads: int = 0) -> UInt8Array: ...
+@overload
+def preprocess(pictures: Any, spec: PixelSpec, threads: int = 0) -> Any: ...
+def preprocess(pictures: Any, spec: PixelSpec, threads: int = 0) -> Any:
     """Resize pictures of any sizes to the model's input size.
 
     The resampling is Pillow's as it was up to 12.1 (horizontal pass, then vertical, 8 bits
-    between, antialiased), computed in integers: the same bytes for any number of threads.
+    between, antialiased), computed in integers: the same bytes for any number of threads and on
+    any device.
 
     Args:
-        pictures: uint8 `[h, w, 3]` each.
+        pictures: uint8 `[h, w, 3]` each: numpy arrays, or CUDA tensors of torch or cupy (see
+            `fastclip.kernels`); one array `[N, h, w, 3]` is fastest there.
         spec: input size, resize mode, interpolation, padding value.
-        threads: 0 for all cores.
+        threads: 0 for all cores; a device takes no notice.
 
     Returns:
-        uint8 `[len(pictures), spec.height, spec.width, 3]`.
+        uint8 `[len(pictures), spec.height, spec.width, 3]`, where the pictures are.
 
     Raises:
         UsageError: an unknown resize mode or interpolation.
@@ -97,16 +104,29 @@ def preprocess(pictures: Sequence[UInt8Array], spec: PixelSpec, threads: int = 0
             f"unknown interpolation '{spec.interpolation}'",
             mend=f"choose one of: {', '.join(INTERPOLATIONS)}",
         )
-    windows = np.empty((len(pictures), 4), np.int32)
-    for row, picture in enumerate(pictures):
-        place = geometry(picture.shape[0], picture.shape[1], spec)
-        windows[row] = place.height, place.width, place.top, place.left
     # open_clip's own non-square "shortest" transform forgets the interpolation and is bicubic;
     # and only "longest" pads with the fill colour, a crop pads with black.
     keeps_ratio = spec.resize_mode == "shortest" and spec.height != spec.width
     interpolation = "bicubic" if keeps_ratio else spec.interpolation
     fill = spec.fill if spec.resize_mode == "longest" else 0
+    if len(pictures) and kernels.on_device(pictures[0]):
+        return _on_device(pictures, spec, interpolation, fill)
+    windows = np.empty((len(pictures), 4), np.int32)
+    for row, picture in enumerate(pictures):
+        place = geometry(picture.shape[0], picture.shape[1], spec)
+        windows[row] = place.height, place.width, place.top, place.left
     out = np.empty((len(pictures), spec.height, spec.width, 3), np.uint8)
     contiguous = [np.ascontiguousarray(picture) for picture in pictures]
     _kernels.resize(contiguous, windows, out, interpolation, fill, threads)
     return out
+
+
+def _on_device(pictures: Any, spec: PixelSpec, interpolation: str, fill: int) -> Any:
+    one_size = hasattr(pictures, "shape")
+    parts = []
+    for batch in [pictures] if one_size else [picture[None] for picture in pictures]:
+        place = geometry(batch.shape[1], batch.shape[2], spec)
+        window = (place.top, place.left, spec.height, spec.width)
+        size = (place.height, place.width)
+        parts.append(kernels.resize(batch, size, interpolation, window, fill))
+    return parts[0] if one_size else kernels.stack(parts)

@@ -17,17 +17,12 @@ from typing import TYPE_CHECKING
 from fastclip.errors import DataError, RefusalError
 from fastclip.files import digest_of
 from fastclip.machine import usable_cores
-from fastclip.stimuli.base import (
-    PIXEL_DEFINITION,
-    PictureSource,
-    Pixels,
-    PixelSpec,
-    View,
-)
+from fastclip.stimuli.base import PictureSource, Pixels, PixelSpec, View
 from fastclip.stimuli.budget import Budget
 from fastclip.stimuli.cache import cache_folder, prune
 from fastclip.stimuli.decode import stored_mode
-from fastclip.stimuli.maker import Counters, GeneratedPixels, Maker
+from fastclip.stimuli.decoders import DECODERS, DEFAULT
+from fastclip.stimuli.maker import Counters, Maker
 from fastclip.stimuli.manifest import (
     SOUND,
     SOUND_NOT_RGB,
@@ -91,22 +86,36 @@ class ViewStore:
         cache_dir: the cache folder; None for `FASTCLIP_CACHE`, else `~/.cache/fastclip`.
         memory: "auto", a size such as "4GiB", or "resident", "mapped", "generated".
         threads: for reading, decoding and resizing; 0 for all cores.
+        decoder: a name in `fastclip.stimuli.decoders.DECODERS`.
+        device: where a decoder that uses a GPU finds it ("cuda:1").
 
     Raises:
-        UsageError: `memory` is none of these.
+        UsageError: `memory` or `decoder` is none of these.
+        RefusalError: the decoder cannot run here.
     """
 
     def __init__(
-        self, cache_dir: Path | None = None, memory: str = "auto", threads: int = 0
+        self,
+        cache_dir: Path | None = None,
+        memory: str = "auto",
+        threads: int = 0,
+        decoder: str = DEFAULT,
+        device: str = "cuda",
     ) -> None:
         self.cache_dir = cache_folder(cache_dir)
         self.threads = threads or usable_cores()
+        self.decoder = DECODERS.get(decoder)(self.threads, device, self.cache_dir)
         self.counters = Counters()
         self.budget = Budget(memory, self.cache_dir)
         self._manifests: weakref.WeakKeyDictionary[PictureSource, Manifest] = (
             weakref.WeakKeyDictionary()
         )
         self._open: weakref.WeakValueDictionary[str, View] = weakref.WeakValueDictionary()
+
+    @property
+    def pixel_definition(self) -> str:
+        """Identity of decode, resize and crop: part of every key and every protocol."""
+        return self.decoder.definition
 
     def manifest(self, pictures: PictureSource) -> Manifest:
         """The set's manifest; files that changed are read and hashed, nothing is decoded.
@@ -179,7 +188,7 @@ class ViewStore:
             {
                 "set": self.pictures_digest(request.dataset.pictures),
                 "pixels": asdict(request.pixels),
-                "definition": PIXEL_DEFINITION,
+                "definition": self.pixel_definition,
                 "distortion": request.distortion and request.distortion.identity(),
                 "noise_at": request.noise_at if request.distortion else "",
             }
@@ -204,19 +213,19 @@ class ViewStore:
         header = read_header(path)
         on_disk = header is not None and header.stored
         mode = self.budget.mode(_most_bytes(request), on_disk)
-        maker = Maker(request, self.manifest(request.dataset.pictures), self.counters, self.open)
+        manifest = self.manifest(request.dataset.pictures)
+        maker = self.decoder.maker(request, manifest, self.counters, self.open)
         if header is None or not (header.stored or mode == "generated"):
             header = self._make(maker, path, key, stored=mode != "generated")
         index = read_index(path, header)
         if mode == "generated":
             maker.prepare()
-            pixels: Pixels = GeneratedPixels(maker, index, header.shape, self.threads)
+            pixels = maker.generated(index, header.shape)
         else:
-            array = read_pixels(path, header, mapped=mode == "mapped")
+            pixels = read_pixels(path, header, mapped=mode == "mapped")
             if mode == "resident":
-                self.budget.resident += array.nbytes
-                weakref.finalize(array, self._release, array.nbytes)
-            pixels = array
+                self.budget.resident += pixels.nbytes
+                weakref.finalize(pixels, self._release, pixels.nbytes)
         return View(key, pixels, index, mode)
 
     def _release(self, size: int) -> None:
@@ -226,7 +235,7 @@ class ViewStore:
         prune(self.cache_dir)  # only what a killed process left
         maker.prepare()
         rows, same_as = maker.manifest.distinct
-        pictures = in_order(maker.picture, rows.tolist(), self.threads)
+        pictures = maker.pictures(rows.tolist())
         spec = maker.request.pixels
         size = (spec.height, spec.width)
         with _writing(self.cache_dir):
@@ -272,8 +281,7 @@ def _title(request: ViewRequest) -> str:
     text = f"{request.dataset.label} {spec.width}x{spec.height} {spec.resize_mode}"
     if request.distortion is None:
         return text
-    noise = request.distortion
-    return f"{text}, {noise.kind} {noise.level:g} seed {noise.seed} at {request.noise_at} size"
+    return f"{text}, {request.distortion.title} at {request.noise_at} size"
 
 
 @contextmanager

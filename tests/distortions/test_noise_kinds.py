@@ -8,9 +8,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from fastclip.distortions import DISTORTIONS
 from fastclip.distortions.levels import PUBLISHED, parse, sigma_list
-from fastclip.distortions.noise import picture_key
+from fastclip.distortions.noise import GaussianNoise, picture_key
 from fastclip.distortions.poisson import thresholds
 from fastclip.errors import UsageError
 
@@ -138,15 +137,15 @@ def test_published_levels() -> None:
     assert parse("gaussian_noise:cifar-c=3").level == 0.08
     assert parse("gaussian_noise:imagenet-c=5").level == 0.38
     assert parse("shot_noise:imagenet-c=1").level == 60
-    for kinds in PUBLISHED.values():
+    for name, kinds in PUBLISHED.items():
         for kind, levels in kinds.items():
-            for level in levels:
-                assert DISTORTIONS.get(kind)(level=level).kind == kind
+            found = [parse(f"{kind}:{name}={i + 1}") for i in range(len(levels))]
+            assert [distortion.kind for distortion in found] == [kind] * len(levels)
 
 
 def test_sigma_list() -> None:
     assert sigma_list("0.1,cifar-c") == tuple(
-        ("gaussian_noise", sigma) for sigma in (0.1, 0.04, 0.06, 0.08, 0.09)
+        GaussianNoise(sigma) for sigma in (0.1, 0.04, 0.06, 0.08, 0.09)
     )
     with pytest.raises(UsageError, match="'0'"):
         sigma_list("0")

@@ -99,7 +99,7 @@ def test_undefined_values_say_why():
 
 def test_nothing_is_encoded_for_the_diagnostics_alone():
     sets = [made_up.pairs(), made_up.labelled(np.arange(20) % 4, 4)]
-    options = TaskOptions(iqa_view="squash", sigmas=(), templates=("a {}",))
+    options = TaskOptions(iqa_view="squash", conditions=(), templates=("a {}",))
     others = [e for task in (iqa, robustness) for e in task.build(sets, made_up.PIXELS, options)]
     views = {request for e in others for request in e.views().values()}
     prompts = {prompt for e in others for prompt in e.prompts()}

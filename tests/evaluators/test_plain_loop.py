@@ -66,7 +66,7 @@ def test_evaluators_score_what_the_plain_loop_scores(sets, checkpoint):
 
     plain = plain_loop.measure(*checkpoint, sets / "tid", sets / "cue", sets / "cifar")
     model, transform, tokenizer = plain_loop.load(*checkpoint)
-    pixels, options = PixelSpec(32, 32), TaskOptions(sigmas=())
+    pixels, options = PixelSpec(32, 32), TaskOptions(conditions=())
 
     def evaluate(task, dataset):
         (evaluator,) = task.build([dataset], pixels, options)

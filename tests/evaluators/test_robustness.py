@@ -83,7 +83,7 @@ def test_relative_drops_are_undefined_where_clean_is_at_chance(dataset, right, d
 def test_one_evaluator_per_level_and_seed(dataset):
     found = evaluators(
         dataset,
-        sigmas=(("gaussian_noise", 0.05), ("gaussian_noise", 0.2)),
+        conditions=(GaussianNoise(0.05), GaussianNoise(0.2)),
         noise_seed=7,
         noise_seeds=2,
         noise_at="input",
