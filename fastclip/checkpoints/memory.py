@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import mmap
 from contextlib import suppress
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -36,7 +37,7 @@ class Memory:
         """Get ready for the next checkpoint; tensors of the one before may be written over."""
 
     def allot(self, nbytes: int) -> npt.NDArray[np.uint8]:
-        """Memory for one tensor, uint8 `[nbytes]`, not initialised; from one thread at a time."""
+        """Memory for one tensor, uint8 `[nbytes]`, not initialised; from several threads."""
         return np.empty(nbytes, np.uint8)
 
     def tensor(self, values: np.ndarray, dtype: str) -> Any:
@@ -78,15 +79,17 @@ class Arena(Memory):
             block.madvise(mmap.MADV_HUGEPAGE)
         self.block = np.frombuffer(block, np.uint8)
         self._used = 0
+        self._lock = Lock()
 
     def prepare(self) -> None:
         self._used = 0
 
     def allot(self, nbytes: int) -> npt.NDArray[np.uint8]:
-        begin, end = self._used, self._used + nbytes
-        if end > self.block.size:
-            return super().allot(nbytes)
-        self._used = -(-end // ALIGNMENT) * ALIGNMENT
+        with self._lock:
+            begin, end = self._used, self._used + nbytes
+            if end > self.block.size:
+                return super().allot(nbytes)
+            self._used = -(-end // ALIGNMENT) * ALIGNMENT
         return self.block[begin:end]
 
     def tensor(self, values: np.ndarray, dtype: str) -> Any:

@@ -36,25 +36,25 @@ class Piece:
 
     Attributes:
         path: the file, for messages.
-        buffer: where they go; its length is how many they are, at least one.
+        nbytes: how many, at least one.
+        buffer: makes or finds the memory they go to, when they are about to be read.
         arrived: called by the thread that has read them.
     """
 
     descriptor: int
     path: Path
     offset: int
-    buffer: memoryview
+    nbytes: int
+    buffer: Callable[[], memoryview]
     arrived: Callable[[], None]
 
     @property
     def end(self) -> int:
-        return self.offset + len(self.buffer)
+        return self.offset + self.nbytes
 
 
 def read_pieces(pieces: Iterable[Piece], cancelled: Callable[[], bool]) -> None:
-    """Read them all with `THREADS` threads; in no particular order.
-
-    A piece is let go as soon as it has arrived.
+    """Read them all with `THREADS` threads, beginning in the order of the files.
 
     Args:
         cancelled: asked before every read; when it says so, the rest is left unread.
@@ -107,7 +107,7 @@ def _read_together(together: list[Piece]) -> None:
     for piece in together:
         if piece.offset > position:
             buffers.append(memoryview(bytearray(piece.offset - position)))
-        buffers.append(piece.buffer)
+        buffers.append(piece.buffer())
         position = piece.end
     first = together[0]
     _fill(first.descriptor, buffers, first.offset, first.path)
@@ -138,28 +138,38 @@ class Incoming:
     """A tensor whose ranges arrive in any order from several threads, hashed in order meanwhile.
 
     Args:
-        raw: its bytes, uint8 `[n]`, n at least 1, not yet read.
+        nbytes: its size, at least one.
+        allot: gives the memory for it, uint8 `[nbytes]`, when its first range is read: what is
+            converted and let go meanwhile can then serve again.
     """
 
-    def __init__(self, raw: npt.NDArray[np.uint8]) -> None:
-        self.raw: npt.NDArray[np.uint8] | None = raw
-        self._ranges = [raw[lo : lo + RANGE].data for lo in range(0, raw.size, RANGE)]
-        self._arrived = [False] * len(self._ranges)
+    def __init__(self, nbytes: int, allot: Callable[[int], npt.NDArray[np.uint8]]) -> None:
+        self.nbytes = nbytes
+        self.starts = range(0, nbytes, RANGE)
+        self._allot = allot
+        self._raw: npt.NDArray[np.uint8] | None = None
+        self._arrived = [False] * len(self.starts)
         self._hash = sha256()
         self._hashed = 0
         self._hashing = False
         self._lock = Lock()
 
-    def ranges(self) -> list[tuple[int, memoryview]]:
-        """`(bytes from the tensor's start, where they go)`, in order; none once it is whole."""
-        return [(i * RANGE, buffer) for i, buffer in enumerate(self._ranges)]
+    def size(self, index: int) -> int:
+        """Bytes of a range."""
+        return min(RANGE, self.nbytes - self.starts[index])
+
+    def buffer(self, index: int) -> memoryview:
+        """Where a range is to be read to."""
+        with self._lock:
+            if self._raw is None:
+                self._raw = self._allot(self.nbytes)
+        return self._range(index)
 
     def arrived(self, index: int) -> tuple[npt.NDArray[np.uint8], bytes] | None:
         """Note that a range has been read; hash what can be hashed by now.
 
         Returns:
-            To the one call that makes the tensor whole: its bytes and their SHA-256; they are
-            not kept here.
+            To the one call that makes the tensor whole: its bytes and their SHA-256.
         """
         with self._lock:
             self._arrived[index] = True
@@ -168,13 +178,18 @@ class Incoming:
             self._hashing = True
         while True:
             with self._lock:
-                if self._hashed == len(self._ranges):
+                if self._hashed == len(self.starts):
                     break  # and nobody hashes this one again
                 if not self._arrived[self._hashed]:
                     self._hashing = False
                     return None
-            self._hash.update(self._ranges[self._hashed])
+            self._hash.update(self._range(self._hashed))
             self._hashed += 1
-        raw, self.raw, self._ranges = self.raw, None, []
+        raw, self._raw = self._raw, None  # futures may outlive it, its bytes need not
         assert raw is not None
         return raw, self._hash.digest()
+
+    def _range(self, index: int) -> memoryview:
+        assert self._raw is not None
+        start = self.starts[index]
+        return self._raw[start : start + self.size(index)].data

@@ -158,18 +158,24 @@ class PreadFile(CheckpointFile):
         for name in names:
             stored = self.stored[name]
             nbytes = stored.span * np.dtype(NUMPY_KINDS[stored.dtype]).itemsize
-            raw = memory.allot(nbytes) if stored.strides is None else np.empty(nbytes, np.uint8)
             if not nbytes:
-                tensors[name] = self._finish(name, raw, sha256().digest(), memory)
+                nothing = np.empty(0, np.uint8)
+                tensors[name] = self._finish(name, nothing, sha256().digest(), memory)
                 continue
             if stored.entry is not None and (entry := (stored.path, *stored.entry)) not in entries:
                 entries.add(entry)
                 yield self._local_header(*entry)
-            incoming = Incoming(raw)
-            for index, (start, buffer) in enumerate(incoming.ranges()):
-                arrived = partial(self._arrived, name, incoming, index, memory, tensors)
-                offset = stored.offset + start
-                yield Piece(self._files[stored.path], stored.path, offset, buffer, arrived)
+            # What has strides is copied into its order first, and only then stays.
+            incoming = Incoming(nbytes, memory.allot if stored.strides is None else _bytes)
+            for index, start in enumerate(incoming.starts):
+                yield Piece(
+                    self._files[stored.path],
+                    stored.path,
+                    stored.offset + start,
+                    incoming.size(index),
+                    partial(incoming.buffer, index),
+                    partial(self._arrived, name, incoming, index, memory, tensors),
+                )
 
     def _arrived(
         self, name: str, incoming: Incoming, index: int, memory: Memory, tensors: dict[str, Any]
@@ -205,11 +211,15 @@ class PreadFile(CheckpointFile):
                     "load it with torch and save it again",
                 )
 
-        return Piece(self._files[path], path, header, memoryview(local), check)
+        return Piece(self._files[path], path, header, len(local), lambda: memoryview(local), check)
 
     def _stat(self) -> list[tuple[int, int]]:
         stats = [os.fstat(descriptor) for descriptor in self._files.values()]
         return [(s.st_size, s.st_mtime_ns) for s in stats]
+
+
+def _bytes(count: int) -> npt.NDArray[np.uint8]:
+    return np.empty(count, np.uint8)
 
 
 def layout_of(names: Iterable[str]) -> str:
