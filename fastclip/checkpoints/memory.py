@@ -28,10 +28,15 @@ class Memory:
 
     Its life: `prepare`, one `CheckpointFile.read`, until the caller needs the tensors no more; then
     the same again for the next checkpoint; `close`. One checkpoint uses it at a time.
+
+    Attributes:
+        cancelled: a read under way fails before its next range.
+        note: what a user should know of it, else "".
     """
 
     def __init__(self) -> None:
         self.cancelled = False
+        self.note = ""
 
     def prepare(self) -> None:
         """Get ready for the next checkpoint; tensors of the one before may be written over."""
@@ -109,7 +114,8 @@ class PinnedArena(Arena):
     threads never call CUDA, which must not happen while a graph is being captured.
 
     Attributes:
-        pinned: False where the system refuses to lock the pages: copies then are slower.
+        pinned: False where the system refuses to lock the pages: copies then are slower, and
+            `note` says so.
     """
 
     def __init__(self, nbytes: int, device: str) -> None:
@@ -143,6 +149,10 @@ class PinnedArena(Arena):
             code = _cudart().cudaHostRegister(self.block.ctypes.data, self.block.size, _PORTABLE)
             self.pinned = int(code) == 0
             if not self.pinned:
+                self.note = (
+                    f"the system refuses to lock {self.block.size / 2**20:,.0f} MiB of memory "
+                    f"(cudaHostRegister: {int(code)}): swaps will be slower (see ulimit -l)"
+                )
                 # The runtime keeps the refusal and tells it to the next kernel's launch.
                 with suppress(RuntimeError):
                     torch.zeros(1, device=self.device).add_(1)

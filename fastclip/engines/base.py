@@ -80,6 +80,17 @@ class Engine(ABC):
         self.device = device
         self.threads = threads or usable_cores()
 
+    @property
+    def takes_stored(self) -> bool:
+        """Whether `upload` takes torch tensors as stored in the file, in memory that is used again.
+
+        They are float16, bfloat16, float32 or float64, in page-locked memory where there is CUDA,
+        which the next checkpoint is read into once this one is swapped in and an embedding of it
+        was fetched. So `upload` or `load` must copy; a CPU engine that keeps what it is handed
+        must not say so.
+        """
+        return self.device.startswith("cuda")
+
     @abstractmethod
     def open(self, towers: Towers, shapes: Shapes) -> None:
         """Compile or prepare; no weights yet. May be called again for another architecture."""
@@ -99,8 +110,7 @@ class Engine(ABC):
         """A checkpoint's tensors where the engine wants them packed; once per checkpoint.
 
         A CPU engine packs them where they are. A CUDA engine returns float32 torch tensors on
-        its device; what it gets are arrays, or torch tensors as stored in the file (float16,
-        bfloat16, float32), in pinned memory where `pinned` allows it.
+        its device; what it gets are arrays, or, where it `takes_stored`, torch tensors.
         """
         return tensors
 
