@@ -202,6 +202,13 @@ def read_config_file(ctx: click.Context, param: click.Parameter, value: Path | N
     show_default=True,
     help="For pictures: a size (4GiB), resident, mapped or generated.",
 )
+@click.option(
+    "--decoder",
+    default="pillow",
+    show_default=True,
+    help="Of picture files: pillow (the reference), dali, dali-mixed (JPEG on the GPU); with "
+    "-resize, DALI resizes too.",
+)
 @click.option("--cache-dir", type=click.Path(path_type=Path), help="[env: FASTCLIP_CACHE]")
 @click.option("--dry-run", is_flag=True, help="Print the plan; read no weights.")
 @click.option("--overwrite", is_flag=True, help="Measure again what is measured.")

@@ -28,6 +28,7 @@ def protocol_of(
     tokens: str,
     engine: str,
     precision: str,
+    pixel_definition: str = PIXEL_DEFINITION,
 ) -> dict[str, Any]:
     """Everything the evaluator's numbers depend on besides the weights, as JSON values.
 
@@ -36,11 +37,12 @@ def protocol_of(
         tokens: digest of the token ids of its prompts, "" where it has none: what a tokenizer
             does, whatever its path.
         engine: family; engines agree to rounding, and one record is one engine's.
+        pixel_definition: of the decoder that made the pixels (`ViewStore.pixel_definition`).
     """
     protocol = {
         "dataset": evaluator.dataset.label,
         "pictures": pictures,
-        "pixel_definition": PIXEL_DEFINITION,
+        "pixel_definition": pixel_definition,
         "mean": list(architecture.preprocessing.mean),
         "std": list(architecture.preprocessing.std),
         "engine": engine,

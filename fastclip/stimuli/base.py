@@ -15,11 +15,18 @@ Int64Array = npt.NDArray[np.int64]
 Float64Array = npt.NDArray[np.float64]
 
 PIXEL_DEFINITION = "libjpeg-turbo/rgb/pillow12-horizontal-then-vertical/1"
-"""Identity of decode + resize + crop; part of every protocol. Another decoder is another id."""
+"""Identity of decode + resize + crop by the reference; part of every protocol. Another decoder is
+another id (`fastclip.stimuli.decoders`)."""
 
 
 class PictureSource(ABC):
-    """Encoded pictures in a fixed order; nothing is decoded until asked for."""
+    """Encoded pictures in a fixed order; nothing is decoded until asked for.
+
+    Attributes:
+        raw: `encoded` is pixels as they are, not the bytes of a picture file.
+    """
+
+    raw: bool = False
 
     @abstractmethod
     def __len__(self) -> int: ...

@@ -26,6 +26,7 @@ class SubsetPictures(PictureSource):
     def __init__(self, source: PictureSource, rows: Int64Array) -> None:
         self._source = source
         self._rows = rows
+        self.raw = source.raw
 
     def __len__(self) -> int:
         return len(self._rows)

@@ -65,6 +65,8 @@ class ArrayPictures(PictureSource):
         path: the file the array comes from.
     """
 
+    raw = True
+
     def __init__(
         self, array: UInt8Array, names: Sequence[str], path: Path, *, planes_first: bool = False
     ):

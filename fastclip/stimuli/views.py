@@ -220,12 +220,13 @@ class ViewStore:
         index = read_index(path, header)
         if mode == "generated":
             maker.prepare()
-            pixels = maker.generated(index, header.shape)
+            pixels: Pixels = maker.generated(index, header.shape)
         else:
-            pixels = read_pixels(path, header, mapped=mode == "mapped")
+            array = read_pixels(path, header, mapped=mode == "mapped")
             if mode == "resident":
-                self.budget.resident += pixels.nbytes
-                weakref.finalize(pixels, self._release, pixels.nbytes)
+                self.budget.resident += array.nbytes
+                weakref.finalize(array, self._release, array.nbytes)
+            pixels = array
         return View(key, pixels, index, mode)
 
     def _release(self, size: int) -> None:

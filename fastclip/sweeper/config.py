@@ -13,6 +13,8 @@ from fastclip.engines import ENGINES, engine_name
 from fastclip.errors import RefusalError, UsageError
 from fastclip.evaluators import TASKS
 from fastclip.files import create_exclusive, digest_of, readable_json, write_atomic
+from fastclip.stimuli.decoders import DECODERS
+from fastclip.stimuli.decoders import DEFAULT as DEFAULT_DECODER
 
 DEFAULT_SIGMA = "0.1"
 PRECISIONS = ("auto", "fp32", "fp16", "bf16")
@@ -34,6 +36,7 @@ class SweepConfig:
             `KIND:SET` (`fastclip.distortions.levels`), measured beside `sigma`.
         noise_at: where pictures are distorted: "auto" (the data set's own), "native" or "input".
         memory: "auto", a size ("4GiB"), "resident", "mapped" or "generated".
+        decoder: name from `fastclip.stimuli.decoders.DECODERS`.
         limit: use only the first N pictures of each set; the rows say so.
         engine, precision, device, batch_size: "auto" (None for the batch) leaves the choice to
             `fastclip.sweeper.choose`; a device is "cpu", "cuda" or "cuda:N".
@@ -73,6 +76,7 @@ class SweepConfig:
     batch_size: int | None = None
     workers: int = 0
     memory: str = "auto"
+    decoder: str = DEFAULT_DECODER
     cache_dir: Path | None = None
     overwrite: bool = False
     rescore: bool = False
@@ -86,6 +90,10 @@ class SweepConfig:
         if self.engine != "auto" and self.engine not in ENGINES:
             raise UsageError(
                 f"unknown engine '{self.engine}'", mend=f"choose of: auto, {', '.join(ENGINES)}"
+            )
+        if self.decoder not in DECODERS:
+            raise UsageError(
+                f"unknown decoder '{self.decoder}'", mend=f"choose of: {', '.join(DECODERS)}"
             )
         if self.precision not in PRECISIONS:
             raise UsageError(

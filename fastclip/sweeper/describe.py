@@ -24,7 +24,9 @@ def describe_plan(config: SweepConfig) -> Iterator[str]:
     for dataset in plan.datasets:
         pictures, rows = len(dataset.pictures), dataset.found
         yield f"data        {dataset.label}: {pictures:,} pictures, {rows:,} rows"
-    store = ViewStore(config.cache_dir, config.memory, config.workers)
+    store = ViewStore(
+        config.cache_dir, config.memory, config.workers, config.decoder, config.device
+    )
     index = SightingIndex(config.output_dir)
     for group in plan.groups:
         yield from _describe_group(config, plan, group, store, index, notes)

@@ -144,7 +144,9 @@ class Sweeper:
         self.outcome = Outcome(skipped=len(plan.skipped))
         self.ledger = Ledger(config)
         threads = settled.threads if settled is not None else threads_for(config)
-        self.store = ViewStore(config.cache_dir, config.memory, threads)
+        self.store = ViewStore(
+            config.cache_dir, config.memory, threads, config.decoder, config.device
+        )
 
     def run(self) -> None:
         """Measure everything; raises RefusalError where nothing can be measured."""

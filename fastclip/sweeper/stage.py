@@ -131,6 +131,7 @@ class Stage:
             tokens=tokens,
             engine=self.engine.family,
             precision=self.engine.precision,
+            pixel_definition=store.pixel_definition,
         )
         return Unit(
             evaluator,
