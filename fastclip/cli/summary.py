@@ -11,7 +11,7 @@ import click
 if TYPE_CHECKING:
     import pandas as pd
 
-    from fastclip.sweeper.run import Outcome
+    from fastclip.sweeper.group import Outcome
 
 HEADLINES: tuple[tuple[str, str, dict[str, str | None], str], ...] = (
     # task, metric, what singles out the headline row (None is NA), title

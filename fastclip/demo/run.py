@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from fastclip.sweeper.progress import Progress
-    from fastclip.sweeper.run import Outcome
+    from fastclip.sweeper.group import Outcome
 
 REVISION = 1
 """Raised when equal settings would draw or train something else."""

@@ -88,7 +88,14 @@ class Ledger:
                 earlier[unit.protocol_id] = records.read_record(path).scores
         return earlier
 
-    def write(self, stage: Stage, loaded: Loaded, measured: Measured, settled: Settled) -> None:
+    def write(
+        self,
+        stage: Stage,
+        loaded: Loaded,
+        measured: Measured,
+        settled: Settled,
+        seconds: Mapping[str, float],
+    ) -> None:
         """Put one unit's result on record: its items first, then the record that names them."""
         unit, dataset = measured.unit, measured.unit.evaluator.dataset
         task = unit.evaluator.task
@@ -111,7 +118,7 @@ class Ledger:
                 scores=measured.result.scores,
                 items=items.name,
                 items_digest=digest,
-                timings={stage: round(value, 6) for stage, value in loaded.seconds.items()},
+                timings={stage: round(value, 6) for stage, value in seconds.items()},
                 seconds=round(measured.seconds, 6),
                 fastclip_version=__version__,
             ),

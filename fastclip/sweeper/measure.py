@@ -22,6 +22,21 @@ ROWS_PER_UPDATE = 4096
 
 
 @dataclass
+class Encoded:
+    """What one unit asked for, on the host.
+
+    `seconds` is its own encoding (shared views count whole); `pictures` how many were encoded for
+    it that no unit before it had needed.
+    """
+
+    unit: Unit
+    embeddings: dict[str, npt.NDArray[np.float32]]
+    texts: npt.NDArray[np.float32] | None
+    seconds: float
+    pictures: int
+
+
+@dataclass
 class Measured:
     """One unit's result.
 
@@ -84,18 +99,11 @@ def swap(stage: Stage, loaded: Loaded) -> float | None:
     return scale
 
 
-def measure(
-    stage: Stage,
-    units: Sequence[Unit],
-    logit_scale: float | None,
-    earlier: dict[str, tuple[Score, ...]],
-    seconds: dict[str, float],
-) -> Iterator[Measured]:
-    """Encode what these units need, once each, and yield their results in order.
+def encode(stage: Stage, units: Sequence[Unit], seconds: dict[str, float]) -> Iterator[Encoded]:
+    """Encode what each of these units needs; what several need, once.
 
     Args:
         units: evaluators that come after another come after it here.
-        earlier: scores by protocol id, of finished units that others come after; extended.
         seconds: per stage, added to.
     """
     texts, text_seconds = _encode_texts(stage, units, seconds)
@@ -111,18 +119,36 @@ def measure(
                 embeddings[key] = _encode_view(stage, key)
                 cost[key] = time.perf_counter() - began
                 seconds["encode_images"] = seconds.get("encode_images", 0.0) + cost[key]
-        began = time.perf_counter()
-        result = _score(stage, unit, embeddings, texts, logit_scale, earlier)
-        scoring = time.perf_counter() - began
-        seconds["score"] = seconds.get("score", 0.0) + scoring
-        earlier[unit.protocol_id] = result.scores
-        spent = scoring + sum(cost[key] for key in unit.views.values())
+        spent = sum(cost[key] for key in unit.views.values())
         if unit.prompt_rows.size:
             spent += text_seconds
-        yield Measured(unit, result, spent, pictures)
-        for key in set(unit.views.values()):
+        mine = {key: embeddings[key] for key in unit.views.values()}
+        for key in mine:
             if last_use[key] is unit:
                 embeddings.pop(key)
+        yield Encoded(unit, mine, texts, spent, pictures)
+
+
+def score(
+    stage: Stage,
+    encoded: Encoded,
+    logit_scale: float | None,
+    earlier: dict[str, tuple[Score, ...]],
+    seconds: dict[str, float],
+) -> Measured:
+    """Score one unit.
+
+    Args:
+        earlier: scores by protocol id, of finished units that others come after; extended.
+        seconds: per stage, added to.
+    """
+    began = time.perf_counter()
+    unit = encoded.unit
+    result = _score(stage, unit, encoded.embeddings, encoded.texts, logit_scale, earlier)
+    scoring = time.perf_counter() - began
+    seconds["score"] = seconds.get("score", 0.0) + scoring
+    earlier[unit.protocol_id] = result.scores
+    return Measured(unit, result, scoring + encoded.seconds, encoded.pictures)
 
 
 def _encode_view(stage: Stage, key: str) -> npt.NDArray[np.float32]:

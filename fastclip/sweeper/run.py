@@ -4,21 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
-from itertools import zip_longest
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fastclip import __version__
-from fastclip.checkpoints.base import Checkpoint
 from fastclip.engines import ENGINES
 from fastclip.engines.base import Engine
 from fastclip.errors import (
-    CheckpointError,
     EngineError,
-    FastclipError,
     RefusalError,
-    StoppedError,
 )
 from fastclip.evaluators.options import TaskOptions
 from fastclip.files import write_atomic
@@ -29,39 +24,18 @@ from fastclip.stimuli.views import ViewStore
 from fastclip.sweeper.choose import choose
 from fastclip.sweeper.config import Settled, SweepConfig, agree, settle
 from fastclip.sweeper.environment import write_environment
+from fastclip.sweeper.group import Books, GroupSweep, Outcome
 from fastclip.sweeper.ledger import Ledger
-from fastclip.sweeper.load import Loaded, ReadAhead, load
-from fastclip.sweeper.measure import measure, swap, timed
 from fastclip.sweeper.options import task_options
 from fastclip.sweeper.plan import Group, Plan, make_plan
 from fastclip.sweeper.progress import Progress
-from fastclip.sweeper.stage import Stage, Unit, build_evaluators
+from fastclip.sweeper.stage import Stage, build_evaluators
 from fastclip.sweeper.trial import shapes_of
 from fastclip.towers.base import Architecture, Towers
 from fastclip.towers.cache import get_towers
 
 if TYPE_CHECKING:
-    import pandas as pd
-
-
-@dataclass
-class Outcome:
-    """What a sweep did: counts of checkpoints, and the failures by name.
-
-    `skipped` counts files that looked like checkpoints and were left alone with a word; `rows`
-    is the table as it was written at the end.
-    """
-
-    done: int = 0
-    already_done: int = 0
-    skipped: int = 0
-    failures: dict[str, str] = field(default_factory=dict)
-    rows: pd.DataFrame | None = None
-
-    @property
-    def exit_code(self) -> int:
-        """0 when every checkpoint is measured, 1 when some failed."""
-        return 1 if self.failures else 0
+    pass
 
 
 def sweep(config: SweepConfig, progress: Progress | None = None) -> Outcome:
@@ -151,11 +125,12 @@ class Sweeper:
     def run(self) -> None:
         """Measure everything; raises RefusalError where nothing can be measured."""
         self._check_pictures()
-        self.settled = settle(self.config, self.earlier or self._choose())
+        settled = settle(self.config, self.earlier or self._choose())
+        self.books = Books(self.config, settled, self.ledger, self.progress, self.outcome)
         self.progress.start(self.plan.checkpoints + len(self.plan.unreadable))
         try:
             for checkpoint, error in self.plan.unreadable:
-                self._fail(checkpoint, "open", error)
+                self.books.fail(checkpoint, "open", error)
             self._run_groups()
         finally:
             self.progress.finish()
@@ -176,7 +151,7 @@ class Sweeper:
         )
 
     def _run_groups(self) -> None:
-        settled = self.settled
+        settled = self.books.settled
         # "cuda:1" may be another device than the one that settled the folder.
         device = settled.device if self.config.device == "auto" else self.config.device
         engine_class = ENGINES.get(settled.engine)
@@ -228,18 +203,9 @@ class Sweeper:
             if len(self.plan.groups) == 1:
                 raise
             for checkpoint in group.checkpoints:
-                self._fail(checkpoint, "engine", error)
+                self.books.fail(checkpoint, "engine", error)
             return
-        remaining = []
-        for checkpoint in group.checkpoints:
-            if self.ledger.is_finished(stage, checkpoint) and not self.config.rehash:
-                self.outcome.already_done += 1
-                self.progress.checkpoint_done(checkpoint.name, cached=True)
-            else:
-                remaining.append(checkpoint)
-        with ReadAhead(lambda checkpoint: self._read(checkpoint, stage)) as ahead:
-            for checkpoint, following in zip_longest(remaining, remaining[1:]):
-                self._run_checkpoint(stage, ahead, checkpoint, following)
+        GroupSweep(self.books, stage).run(group.checkpoints)
 
     def _stage(self, architecture: Architecture, engine: Engine) -> Stage:
         for guess in architecture.guessed:
@@ -250,59 +216,10 @@ class Sweeper:
             self.plan,
             self.options,
             engine=engine,
-            shapes=shapes_of(type(engine), self.settled.image_batch),
+            shapes=shapes_of(type(engine), self.books.settled.image_batch),
             store=self.store,
             cache_dir=self.store.cache_dir,
             log=self.progress.note,
         )
         self.progress.prepared()
         return stage
-
-    def _read(self, checkpoint: Checkpoint, stage: Stage) -> Loaded:
-        return load(checkpoint, stage.towers, trust_pickle=self.config.trust_pickle)
-
-    def _run_checkpoint(
-        self, stage: Stage, ahead: ReadAhead, checkpoint: Checkpoint, following: Checkpoint | None
-    ) -> None:
-        step = "read"
-        try:
-            loaded = ahead.take(checkpoint)
-            self.ledger.check_same_content(checkpoint, loaded)
-            missing = self.ledger.missing(stage, loaded.checkpoint_id)
-            if missing:
-                step = "swap"
-                logit_scale = swap(stage, loaded)
-                # From here on the engine alone holds this checkpoint: there is room for the next.
-                if following is not None:
-                    ahead.begin(following)
-                step = "measure"
-                self._measure(stage, loaded, missing, logit_scale)
-            self.ledger.succeed(stage, loaded)
-        except (CheckpointError, EngineError) as error:
-            error.where = error.where or str(checkpoint.path)
-            self._fail(checkpoint, step, error)
-            return
-        self.outcome.done += bool(missing)
-        self.outcome.already_done += not missing
-        self.progress.checkpoint_done(checkpoint.name, cached=not missing, seconds=loaded.seconds)
-
-    def _measure(
-        self, stage: Stage, loaded: Loaded, missing: list[Unit], logit_scale: float | None
-    ) -> None:
-        earlier = self.ledger.earlier_scores(stage, loaded.checkpoint_id, missing)
-        for measured in measure(stage, missing, logit_scale, earlier, loaded.seconds):
-            with timed(loaded.seconds, "write"):
-                self.ledger.write(stage, loaded, measured, self.settled)
-            self.progress.pictures(measured.pictures)
-
-    def _fail(self, checkpoint: Checkpoint, step: str, error: FastclipError) -> None:
-        self.ledger.fail(checkpoint, step, error)
-        self.outcome.failures[checkpoint.name] = str(error)
-        self.progress.checkpoint_failed(checkpoint.name, str(error))
-        limit = self.config.max_failures
-        if limit is not None and len(self.outcome.failures) > limit:
-            raise StoppedError(
-                f"more than {limit} checkpoints failed; the last: {error.what}",
-                where=error.where,
-                mend="mend the checkpoints or raise --max-failures; finished ones are kept",
-            )

@@ -1,0 +1,177 @@
+"""One architecture's checkpoints: read ahead, swapped in, encoded; scored in the background."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from itertools import zip_longest
+from typing import TYPE_CHECKING
+
+from fastclip.checkpoints.base import Checkpoint
+from fastclip.errors import CheckpointError, EngineError, FastclipError, StoppedError
+from fastclip.evaluators.base import Score
+from fastclip.sweeper.background import Background
+from fastclip.sweeper.config import Settled, SweepConfig
+from fastclip.sweeper.ledger import Ledger
+from fastclip.sweeper.load import Loaded, ReadAhead, load
+from fastclip.sweeper.measure import Encoded, encode, score, swap, timed
+from fastclip.sweeper.progress import Progress
+from fastclip.sweeper.stage import Stage, Unit
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass
+class Outcome:
+    """What a sweep did: counts of checkpoints, and the failures by name.
+
+    `skipped` counts files that looked like checkpoints and were left alone with a word; `rows`
+    is the table as it was written at the end.
+    """
+
+    done: int = 0
+    already_done: int = 0
+    skipped: int = 0
+    failures: dict[str, str] = field(default_factory=dict)
+    rows: pd.DataFrame | None = None
+
+    @property
+    def exit_code(self) -> int:
+        """0 when every checkpoint is measured, 1 when some failed."""
+        return 1 if self.failures else 0
+
+
+@dataclass
+class Books:
+    """Where a sweep's results and events go; written by one thread at a time."""
+
+    config: SweepConfig
+    settled: Settled
+    ledger: Ledger
+    progress: Progress
+    outcome: Outcome
+
+    def fail(self, checkpoint: Checkpoint, step: str, error: FastclipError) -> None:
+        """Put a failure on record; raises StoppedError after too many."""
+        self.ledger.fail(checkpoint, step, error)
+        self.outcome.failures[checkpoint.name] = str(error)
+        self.progress.checkpoint_failed(checkpoint.name, str(error))
+        limit = self.config.max_failures
+        if limit is not None and len(self.outcome.failures) > limit:
+            raise StoppedError(
+                f"more than {limit} checkpoints failed; the last: {error.what}",
+                where=error.where,
+                mend="mend the checkpoints or raise --max-failures; finished ones are kept",
+            )
+
+    def finish(self, checkpoint: Checkpoint, *, cached: bool, seconds: dict[str, float]) -> None:
+        """Count a checkpoint that is measured, or was before (`cached`)."""
+        self.outcome.done += not cached
+        self.outcome.already_done += cached
+        self.progress.checkpoint_done(checkpoint.name, cached=cached, seconds=seconds)
+
+
+@dataclass
+class Work:
+    """One checkpoint on its way from the reader through the engine to the ledger.
+
+    `seconds` is what the background spends; `loaded.seconds` the rest.
+    """
+
+    checkpoint: Checkpoint
+    loaded: Loaded | None = None
+    step: str = "read"
+    measured: bool = False
+    logit_scale: float | None = None
+    earlier: dict[str, tuple[Score, ...]] = field(default_factory=dict)
+    seconds: dict[str, float] = field(default_factory=dict)
+    error: FastclipError | None = None
+
+
+class GroupSweep:
+    """Takes checkpoint after checkpoint over one stage.
+
+    The engine's thread swaps and encodes; a second one scores and writes, so that a device is not
+    idle while correlations are computed; a third reads ahead.
+    """
+
+    def __init__(self, books: Books, stage: Stage) -> None:
+        self.books = books
+        self.stage = stage
+        self._last_id = ""
+
+    def run(self, checkpoints: Sequence[Checkpoint]) -> None:
+        """Measure what is not measured yet."""
+        books = self.books
+        remaining = []
+        for checkpoint in checkpoints:
+            if books.ledger.is_finished(self.stage, checkpoint) and not books.config.rehash:
+                books.finish(checkpoint, cached=True, seconds={})
+            else:
+                remaining.append(checkpoint)
+        with ReadAhead(self._read) as ahead, Background() as self.background:
+            for checkpoint, following in zip_longest(remaining, remaining[1:]):
+                self._take(ahead, checkpoint, following)
+
+    def _read(self, checkpoint: Checkpoint) -> Loaded:
+        return load(checkpoint, self.stage.towers, trust_pickle=self.books.config.trust_pickle)
+
+    def _take(self, ahead: ReadAhead, checkpoint: Checkpoint, following: Checkpoint | None) -> None:
+        work = Work(checkpoint)
+        try:
+            work.loaded = loaded = ahead.take(checkpoint)
+            self.books.ledger.check_same_content(checkpoint, loaded)
+            missing = self._missing(loaded)
+            if missing:
+                work.step = "swap"
+                work.logit_scale = swap(self.stage, loaded)
+                # From here on the engine alone holds this checkpoint: there is room for the next.
+                if following is not None:
+                    ahead.begin(following)
+                self._measure(work, loaded, missing)
+        except (CheckpointError, EngineError) as error:
+            work.error = error
+        self.background.submit(partial(self._conclude, work))
+
+    def _missing(self, loaded: Loaded) -> list[Unit]:
+        # The same weights under another name may be in the background still.
+        if loaded.checkpoint_id == self._last_id:
+            self.background.wait()
+        self._last_id = loaded.checkpoint_id
+        return self.books.ledger.missing(self.stage, loaded.checkpoint_id)
+
+    def _measure(self, work: Work, loaded: Loaded, missing: list[Unit]) -> None:
+        work.step = "measure"
+        work.measured = True
+        work.earlier = self.books.ledger.earlier_scores(self.stage, loaded.checkpoint_id, missing)
+        for encoded in encode(self.stage, missing, loaded.seconds):
+            spent = dict(loaded.seconds)
+            self.background.submit(partial(self._score, work, loaded, encoded, spent))
+
+    def _score(self, work: Work, loaded: Loaded, encoded: Encoded, spent: dict[str, float]) -> None:
+        """Score and write one unit; in the background."""
+        if work.error is not None:
+            return
+        try:
+            measured = score(self.stage, encoded, work.logit_scale, work.earlier, work.seconds)
+        except (CheckpointError, EngineError) as error:
+            work.error = error
+            return
+        with timed(work.seconds, "write"):
+            self.books.ledger.write(
+                self.stage, loaded, measured, self.books.settled, spent | work.seconds
+            )
+        self.books.progress.pictures(measured.pictures)
+
+    def _conclude(self, work: Work) -> None:
+        """Note how it ended; in the background, after the checkpoint's units."""
+        if work.error is not None:
+            work.error.where = work.error.where or str(work.checkpoint.path)
+            self.books.fail(work.checkpoint, work.step, work.error)
+            return
+        assert work.loaded is not None
+        self.books.ledger.succeed(self.stage, work.loaded)
+        seconds = work.loaded.seconds | work.seconds
+        self.books.finish(work.checkpoint, cached=not work.measured, seconds=seconds)
