@@ -16,7 +16,9 @@ namespace fastclip::cuda {
 namespace {
 
 constexpr unsigned int kThreads = 256;
-constexpr int64_t kWorkspace = int64_t{256} << 20;  // bytes between two passes
+#ifndef FASTCLIP_WORKSPACE  // bytes between two passes
+#define FASTCLIP_WORKSPACE (int64_t{256} << 20)
+#endif
 
 void check(cudaError_t error, const char* what) {
   if (error != cudaSuccess)
@@ -46,11 +48,16 @@ class Buffer {
                           stream),
           "cudaMallocAsync");
   }
-  // A copy of pageable host memory, which CUDA has staged when the call returns.
+  // A copy of host memory that may be gone when the stream gets there (CUDA need not have staged
+  // pageable memory when the call returns): the stream has its own, and frees it.
   Buffer(const T* host, int64_t count, cudaStream_t stream) : Buffer(count, stream) {
-    check(cudaMemcpyAsync(data, host, static_cast<size_t>(count) * sizeof(T),
-                          cudaMemcpyHostToDevice, stream),
-          "cudaMemcpyAsync");
+    auto* const own = new std::vector<T>(host, host + count);
+    check(
+        cudaMemcpyAsync(data, own->data(), own->size() * sizeof(T), cudaMemcpyHostToDevice, stream),
+        "cudaMemcpyAsync");
+    check(cudaLaunchHostFunc(
+              stream, [](void* done) { delete static_cast<std::vector<T>*>(done); }, own),
+          "cudaLaunchHostFunc");
   }
   ~Buffer() { cudaFreeAsync(data, stream_); }
   Buffer(const Buffer&) = delete;
@@ -64,7 +71,7 @@ class Buffer {
 
 // Pictures that go through the workspace at a time.
 int64_t in_workspace(int64_t pictures, int64_t bytes_each) {
-  return std::min(pictures, std::max<int64_t>(1, kWorkspace / bytes_each));
+  return std::min(pictures, std::max<int64_t>(1, FASTCLIP_WORKSPACE / bytes_each));
 }
 
 __device__ int64_t global_index() {
