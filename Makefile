@@ -21,6 +21,6 @@ $(VENV)/.installed-cpu: $(SOURCES) | $(BIN)/python
 	touch $@
 
 $(VENV)/.installed-dev: $(SOURCES) | $(BIN)/python
-	$(BIN)/python -m pip install --disable-pip-version-check --quiet --editable ".[cpu,dev]"
+	$(BIN)/python -m pip install --disable-pip-version-check --quiet --editable ".[cpu,dali,dev]"
 	touch $@ $(VENV)/.installed-cpu
 

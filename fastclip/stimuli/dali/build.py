@@ -37,7 +37,7 @@ _DEVICE = [
 def sources() -> Path:
     """The folder `kernels/`: beside the package in a checkout, within it once installed."""
     package = Path(__file__).parents[2]
-    inside = package / "kernels"
+    inside = package / "kernels_source"
     return inside if inside.is_dir() else package.parent / "kernels"
 
 
@@ -73,8 +73,8 @@ def _key(compiler: str) -> str:
     import nvidia.dali
 
     files = sorted(p for p in sources().rglob("*") if p.suffix in (".h", ".cc", ".cpp", ".cu"))
-    parts = [nvidia.dali.__version__, _version(compiler), _version(nvcc()), str(_headers())]
-    parts += [_EXACT, _SHIM, _LOOPS, _DEVICE]
+    parts = [nvidia.dali.__version__, _version(compiler), _version(nvcc())]
+    parts += [*_headers(), *_EXACT, *_SHIM, *_LOOPS, *_DEVICE]
     parts += [blake2b(file.read_bytes(), digest_size=16).hexdigest() for file in files]
     digest = blake2b(canonical_json(parts).encode(), digest_size=8).hexdigest()
     return f"dali-{nvidia.dali.__version__}-{digest}"
@@ -94,12 +94,13 @@ def _compile(compiler: str, scratch: Path, library: Path) -> None:
     shim = [*_EXACT, *_SHIM, *_system(sysconfig.get_compile_flags()), *_headers()]
     defined = ["-DFASTCLIP_WITH_CUDA"] if device else []
     jobs = [[compiler, *shim, *defined, "-c", str(kernels / "dali" / "distort.cc")]]
-    jobs.append([compiler, *_EXACT, "-O2", "-c", str(kernels / "noise.cpp")])
+    for name in ("noise", "filters", "resize"):
+        jobs.append([compiler, *_EXACT, "-O2", "-c", str(kernels / f"{name}.cpp")])
     for isa in ISAS:
         flags = [f"-march={isa}", f"-DFASTCLIP_ISA={isa.replace('-', '_')}"]
         jobs.append([compiler, *_EXACT, *_LOOPS, *flags, "-c", str(kernels / "loops.cpp")])
     if device:
-        jobs.append([device, *_DEVICE, "-c", str(kernels / "dali" / "distort.cu")])
+        jobs.append([device, *_DEVICE, "-c", str(kernels / "cuda.cu")])
     objects = [str(scratch / f"{number}.o") for number in range(len(jobs))]
     _run([[*job, "-o", made] for job, made in zip(jobs, objects, strict=True)])
     # DALI's own libraries are loaded before this one, so that no path to them is needed.

@@ -1,4 +1,4 @@
-"""`fn.fastclip.distort`: keyed noise within a DALI pipeline, from the same kernels' headers."""
+"""`fn.fastclip.distort`: fastclip's distortions within a DALI pipeline, from the same kernels."""
 
 from __future__ import annotations
 
@@ -8,19 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from fastclip.distortions.base import Distortion
-from fastclip.distortions.noise import Noise
-from fastclip.stimuli.cache import cache_folder
+from fastclip.distortions.base import KernelDistortion
 from fastclip.stimuli.dali.build import build
 
 
-def supports(distortion: Distortion) -> bool:
-    """Whether the operator draws this distortion; others are applied to what a pipeline yields."""
-    return isinstance(distortion, Noise)
-
-
 @cache
-def load(cache_dir: Path | None = None) -> None:
+def load(cache_dir: Path) -> None:
     """Make `fn.fastclip.distort` known to DALI, compiling it first where the cache has none.
 
     Raises:
@@ -28,32 +21,29 @@ def load(cache_dir: Path | None = None) -> None:
     """
     from nvidia.dali import plugin_manager
 
-    plugin_manager.load_library(str(build(cache_folder(cache_dir))))
+    plugin_manager.load_library(str(build(cache_dir)))
 
 
-def distort(pictures: Any, keys: Any, distortion: Noise) -> Any:
+def distort(pictures: Any, keys: Any, distortion: KernelDistortion) -> Any:
     """The pipeline's node; `load` must have been called.
 
     Args:
-        pictures: node of uint8 pictures, on the CPU or the GPU.
+        pictures: node of uint8 pictures `[h, w, 3]`, on the CPU or the GPU.
         keys: CPU node of scalars, uint64 or int64: each picture's key
             (`fastclip.distortions.noise.picture_key`). The pictures' places never matter.
-        distortion: one that the operator `supports`.
+        distortion: drawn on all of them.
 
     Returns:
         A node of pictures, the bytes of `distortion.apply`.
     """
     from nvidia.dali import fn
 
-    strength = {
-        name: value.ravel().tolist() if isinstance(value, np.ndarray) else value
-        for name, value in distortion._strength().items()
-    }
-    return fn.fastclip.distort(
-        pictures,
-        keys,
-        kind=distortion.kind.removesuffix("_noise"),
-        noise_seed=int(np.uint64(distortion.seed).astype(np.int64)),  # DALI's integers are signed
-        draw=distortion.draw,
-        **strength,
-    )
+    kernel, arguments = distortion._kernel(np.empty(0, np.uint64))
+    named = {name: _plain(value) for name, value in arguments.items() if name != "keys"}
+    if "seed" in named:  # which DALI keeps for its own generators
+        named["noise_seed"] = int(np.uint64(named.pop("seed")).astype(np.int64))
+    return fn.fastclip.distort(pictures, keys, kernel=kernel, **named)
+
+
+def _plain(value: Any) -> Any:
+    return value.ravel().tolist() if isinstance(value, np.ndarray) else value
