@@ -101,6 +101,8 @@ class Canary:
         """`{tower: (the engine's embeddings, the module's)}`."""
         import torch
 
+        from fastclip.engines.cuda.device import exact_products
+
         if self._placed_on is not engine:
             self._handle, self._placed_on = engine.place(self._pictures), engine
         n = len(self._pictures)
@@ -113,7 +115,7 @@ class Canary:
             found["text"] = engine.fetch(engine.encode_texts(self._ids, self._eot))
         self._module.load(module_tensors)
         try:
-            with torch.inference_mode():
+            with torch.inference_mode(), exact_products():
                 pictures = torch.from_numpy(self._pictures).to(self._device)
                 reference = {"image": self._module.encode_image(pictures).cpu().numpy()}
                 if self._text:
