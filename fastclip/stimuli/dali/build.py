@@ -72,7 +72,7 @@ def build(cache_dir: Path) -> Path:
 def _key(compiler: str) -> str:
     import nvidia.dali
 
-    files = sorted(p for p in sources().rglob("*") if p.suffix in (".h", ".cc", ".cpp", ".cu"))
+    files = sorted(p for p in sources().rglob("*") if p.suffix in (".h", ".cpp", ".cu"))
     parts = [nvidia.dali.__version__, _version(compiler), _version(nvcc())]
     parts += [*_headers(), *_EXACT, *_SHIM, *_LOOPS, *_DEVICE]
     parts += [blake2b(file.read_bytes(), digest_size=16).hexdigest() for file in files]
@@ -93,7 +93,7 @@ def _compile(compiler: str, scratch: Path, library: Path) -> None:
     device = nvcc()
     shim = [*_EXACT, *_SHIM, *_system(sysconfig.get_compile_flags()), *_headers()]
     defined = ["-DFASTCLIP_WITH_CUDA"] if device else []
-    jobs = [[compiler, *shim, *defined, "-c", str(kernels / "dali" / "distort.cc")]]
+    jobs = [[compiler, *shim, *defined, "-c", str(kernels / "dali" / "distort.cpp")]]
     for name in ("noise", "filters", "resize"):
         jobs.append([compiler, *_EXACT, "-O2", "-c", str(kernels / f"{name}.cpp")])
     for isa in ISAS:
