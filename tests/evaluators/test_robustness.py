@@ -5,6 +5,8 @@ import numpy as np
 import pytest
 from made_up import one, run
 
+from fastclip.distortions.blur import GaussianBlur
+from fastclip.distortions.colour import Saturate
 from fastclip.distortions.noise import GaussianNoise
 from fastclip.errors import CheckpointError
 from fastclip.evaluators.options import TaskOptions
@@ -167,3 +169,23 @@ def test_embeddings_are_not_kept():
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert peak < rows * width * 4 / 5
+
+
+def test_seeds_multiply_noise_alone(dataset):
+    conditions = (GaussianNoise(0.1), GaussianBlur(2.0), Saturate(5.0, shift=0.1))
+    found = evaluators(dataset, conditions=conditions, noise_seeds=2)
+    rows = [run(e, *embeddings(600), earlier=run(found[0], *embeddings(900)).scores) for e in found]
+    factors = [
+        (s.distortion, s.level, s.noise_at, s.noise_seed)
+        for result in rows[1:]
+        for s in result.scores
+        if s.metric == "drop_abs"
+    ]
+    assert factors == [
+        ("gaussian_noise", 0.1, "native", 0),
+        ("gaussian_noise", 0.1, "native", 1),
+        ("gaussian_blur", 2.0, "native", None),
+        ("saturate", 5.0, "native", None),
+    ]
+    assert found[-1].protocol()["distortion"]["shift"] == 0.1
+    assert len({str(e.protocol()) for e in found}) == 5
