@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from fastclip.engines.base import Engine, Shapes, pad_rows, refuse_misfits
-from fastclip.engines.cuda.device import no_device
+from fastclip.engines.cuda.device import describe_device, no_device
 from fastclip.engines.cuda.pictures import DevicePictures
 from fastclip.engines.cuda.weights import upload
 from fastclip.engines.tensorrt import library
@@ -118,7 +118,9 @@ class TensorRTEngine(Engine):
             rows = {"ids": np.pad(ids, ((0, 0), (0, short))), "eot": eot}
             for name in part.network.inputs:
                 padded = torch.from_numpy(pad_rows(rows[name], self._shapes.text_batch))
-                tower.input(name, tuple(padded.shape)).copy_(padded)
+                # From pageable memory the copy would wait for all that is queued on the device.
+                pinned = padded.pin_memory() if self._device.type == "cuda" else padded
+                tower.input(name, tuple(padded.shape)).copy_(pinned, non_blocking=True)
             return tower.run()[: len(ids)]
 
     def fetch(self, *outputs: Tensor) -> npt.NDArray[np.float32]:
@@ -127,12 +129,13 @@ class TensorRTEngine(Engine):
         return joined
 
     def describe(self) -> dict[str, str]:
-        return super().describe() | {"tensorrt": library.version(), **machine(self._device)}
+        return super().describe() | {"tensorrt": library.version()} | describe_device(self.device)
 
     def close(self) -> None:
         if self._built:
             self._stream.synchronize()
-        self._built = {}
+            self._built = {}
+            self._stream.release()
         self._parts = {}
         self._loaded = False
 
@@ -146,8 +149,8 @@ class TensorRTEngine(Engine):
             try:
                 return self._tower(part).refit(packed)
             except RefitError as error:
-                failure = error
                 # It holds some of these weights and some of the last ones.
+                failure = str(error)
                 self._stream.synchronize()
                 del self._built[part]
         raise EngineError(

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from fastclip.engines.cuda.weights import as_tensor
+from fastclip.engines.cuda.weights import as_tensor, refuse_overflow
 from fastclip.engines.tensorrt import library
 from fastclip.engines.tensorrt.network import Network, with_weights
 from fastclip.engines.tensorrt.stream import Stream
@@ -110,9 +110,11 @@ class _FromDevice(Refit):
 
     def _set(self, packed: Mapping[str, Any]) -> None:
         trt = library.tensorrt()
+        copies = {name: self._buffers[name] for name in self._network.weights}
+        for name, buffer in copies.items():
+            buffer.copy_(as_tensor(packed[name]))
+        refuse_overflow(copies, packed)
         for name, buffer in self._buffers.items():
-            if name in packed:
-                buffer.copy_(as_tensor(packed[name]))
             weights = trt.Weights(self._types[name], buffer.data_ptr(), buffer.numel())
             if not self._refitter.set_named_weights(name, weights, trt.TensorLocation.DEVICE):
                 raise RefitError(f"TensorRT refuses new values for '{name}'{library.because()}")

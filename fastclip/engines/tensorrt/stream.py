@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 import torch
 
+from fastclip.engines.cuda.device import driver_version
 from fastclip.machine import processor_name
 
 
@@ -68,6 +68,11 @@ class Stream:
         if self._stream is not None:
             self._stream.synchronize()
 
+    def release(self) -> None:
+        """Give the device memory that torch keeps for itself back: TensorRT cannot use it."""
+        if self._stream is not None:
+            torch.cuda.empty_cache()
+
 
 def machine(device: torch.device) -> dict[str, str]:
     """What a plan depends on beside TensorRT's version: GPU and driver."""
@@ -78,13 +83,5 @@ def machine(device: torch.device) -> dict[str, str]:
         "gpu": f"{properties.name}, {properties.multi_processor_count} multiprocessors, "
         f"{properties.total_memory} bytes",
         "compute_capability": f"{properties.major}.{properties.minor}",
-        "driver": _driver_version(),
+        "driver": driver_version(),
     }
-
-
-def _driver_version() -> str:
-    """As the kernel module says; the CUDA version it serves where there is no such file."""
-    told = Path("/proc/driver/nvidia/version")
-    if told.is_file():
-        return told.read_text().splitlines()[0].strip()
-    return f"CUDA {torch._C._cuda_getDriverVersion()}"  # type: ignore[attr-defined]
