@@ -64,26 +64,33 @@ def curve_lines(group: pd.DataFrame) -> Iterator[tuple[str, ...]]:
     """The headline curves of one run and data set, as cells of the table."""
     from fastclip.report.sparkline import sparkline
 
-    factors_of_a_curve = ["level", "noise_seed", "protocol_id"]
+    factors_of_a_curve = ["distortion", "level", "noise_seed", "protocol_id"]
     for task, metric, factors, title in HEADLINES:
         chosen = group[(group["task"] == task) & (group["metric"] == metric)]
         for column, wanted in factors.items():
             chosen = chosen[chosen[column].isna() if wanted is None else chosen[column] == wanted]
         for key, curve in chosen.groupby(factors_of_a_curve, dropna=False, sort=False):
-            level = key[0]
             values = [None if value != value else float(value) for value in curve["value"]]
             known = [(value, row) for row, value in enumerate(values) if value is not None]
             if not known:
                 continue
             highest, row = max(known, key=lambda pair: (pair[0], -pair[1]))
             yield (
-                "  " + (title if level != level else f"{title} ({level:g})"),
+                "  " + _title(title, key[0], key[1]),
                 _number(values[0]),
                 _number(values[-1]),
                 _number(highest),
                 _place(curve.iloc[row]),
                 sparkline(values, width=16),
             )
+
+
+def _title(title: str, distortion: object, level: float) -> str:
+    if level != level:
+        return title
+    if distortion == "gaussian_noise":
+        return f"{title} ({level:g})"
+    return f"drop, {distortion} {level:g}"
 
 
 def _number(value: float | None) -> str:
