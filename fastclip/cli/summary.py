@@ -85,7 +85,7 @@ def curve_lines(group: pd.DataFrame) -> Iterator[tuple[str, ...]]:
             )
 
 
-def _title(title: str, distortion: object, level: float) -> str:
+def _title(title: str, distortion: Any, level: Any) -> str:
     if level != level:
         return title
     if distortion == "gaussian_noise":
