@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields
+from typing import Any
 
 
 def never(refit: int) -> bool:
@@ -29,7 +30,8 @@ class Faults:
         keeps: not updated by refits for which `keeps_at` holds.
         nan: the tower returns NaN after these refits.
         refuses: these refits change half of the weights and return False.
-        builds_nothing: `build_serialized_network` returns None.
+        builds_nothing: `build_serialized_network` logs an error and returns None.
+        answers: `{"Class.method": what it returns}`, without doing anything.
     """
 
     gpu: str = "stand-in GPU"
@@ -43,6 +45,7 @@ class Faults:
     nan: Callable[[int], bool] = never
     refuses: Callable[[int], bool] = never
     builds_nothing: bool = False
+    answers: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass
@@ -75,5 +78,6 @@ SEEN = Seen()
 def reset() -> None:
     """No faults, nothing seen."""
     for instance in (FAULTS, SEEN):
-        for name, value in ((f.name, getattr(type(instance)(), f.name)) for f in fields(instance)):
-            setattr(instance, name, value)
+        fresh = type(instance)()
+        for each in fields(instance):
+            setattr(instance, each.name, getattr(fresh, each.name))

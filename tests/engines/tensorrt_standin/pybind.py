@@ -6,7 +6,9 @@ import functools
 import inspect
 from collections.abc import Callable, Sequence
 from enum import Enum
-from typing import Any, get_overloads
+from typing import Any, get_origin, get_overloads
+
+from engines.tensorrt_standin.faults import FAULTS
 
 
 class Bound:
@@ -53,6 +55,8 @@ def _typed(function: Callable[..., Any]) -> Callable[..., Any]:
                 f"{function.__qualname__}(): incompatible function arguments. "
                 f"Invoked with: {args[1:]}, {keywords}"
             )
+        if function.__qualname__ in FAULTS.answers:
+            return FAULTS.answers[function.__qualname__]
         return function(*args, **keywords)
 
     return call
@@ -88,4 +92,4 @@ def _is_a(value: Any, parameter: inspect.Parameter, function: Callable[..., Any]
     kind = eval(text, vars(inspect.getmodule(function)))
     if kind.__name__ == "Dims":
         return isinstance(value, kind | Sequence)
-    return isinstance(value, kind)
+    return isinstance(value, get_origin(kind) or kind)
