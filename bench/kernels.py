@@ -1,4 +1,6 @@
-"""Each kernel beside Pillow and numpy: `python bench/kernels.py > bench/results/kernels.json`.
+"""Each kernel beside Pillow, numpy, scipy and matplotlib.
+
+`python bench/kernels.py > bench/results/kernels.json`
 
 One thread each, the contenders in turn; medians in milliseconds, and `ratio`, the median of the
 other's time over ours in the same turn, which a busy machine disturbs least. numpy's noise is what
@@ -20,7 +22,9 @@ from typing import Any
 
 import numpy as np
 import PIL
+from matplotlib.colors import hsv_to_rgb, rgb_to_hsv
 from PIL import Image
+from scipy.ndimage import gaussian_filter
 
 from fastclip import _kernels
 from fastclip.distortions.levels import parse
@@ -77,10 +81,56 @@ def noise_case(text: str, plain: Callable[[np.ndarray, Any], np.ndarray], repeat
     return compare(repeats, fastclip=lambda: distortion.apply(picture, KEY, 1), numpy=numpy)
 
 
+def formula_case(text: str, plain: Callable[[np.ndarray], np.ndarray], repeats: int) -> Any:
+    """One distortion of one picture, against its published formula in double precision."""
+    picture = np.random.default_rng(0).integers(0, 256, (HEIGHT, WIDTH, 3), np.uint8)
+    distortion = parse(text)
+
+    def reference() -> np.ndarray:
+        return np.rint(np.clip(plain(picture / 255), 0, 1) * 255).astype(np.uint8)
+
+    def own() -> np.ndarray:
+        return distortion.apply(picture[None], KEY, 1)[0]
+
+    exact = np.clip(plain(picture / 255), 0, 1) * 255
+    assert np.abs(own() - exact).max() <= 0.5 + 3e-4  # rounded; the slack is for float32
+    return compare(repeats, fastclip=own, reference=reference)
+
+
+def hsv(x: np.ndarray, channel: int, factor: float, shift: float) -> np.ndarray:
+    """x with one channel of its HSV scaled and shifted."""
+    changed = rgb_to_hsv(x)
+    changed[..., channel] = np.clip(changed[..., channel] * factor + shift, 0, 1)
+    return hsv_to_rgb(changed)
+
+
+def pixelate_case(factor: float, repeats: int) -> Any:
+    """Pixelation of one picture, against Pillow's BOX filter."""
+    picture = np.random.default_rng(0).integers(0, 256, (HEIGHT, WIDTH, 3), np.uint8)
+    image, distortion = Image.fromarray(picture), parse(f"pixelate:factor={factor}")
+    small = (int(WIDTH * factor), int(HEIGHT * factor))
+
+    def pillow() -> np.ndarray:
+        box = Image.Resampling.BOX
+        return np.asarray(image.resize(small, box).resize((WIDTH, HEIGHT), box))
+
+    def own() -> np.ndarray:
+        return distortion.apply(picture[None], KEY, 1)[0]
+
+    assert np.array_equal(own(), pillow())
+    return compare(repeats, fastclip=own, pillow=pillow)
+
+
 def impulse(x: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Salt and pepper at 0.1, as a plain script has it."""
     hit = rng.random(x.shape)
     return np.where(hit < 0.05, 0.0, np.where(hit < 0.1, 1.0, x))
+
+
+def contrast(x: np.ndarray) -> np.ndarray:
+    """Contrast 0.4 about the mean of each channel."""
+    mean = x.mean(axis=(0, 1))
+    return (x - mean) * 0.4 + mean
 
 
 def main() -> None:
@@ -105,6 +155,24 @@ def main() -> None:
         "shot 512x384": noise_case(
             "shot_noise:photons=60", lambda x, r: r.poisson(x * 60) / 60, repeats
         ),
+        "gaussian_blur 1 512x384": formula_case(
+            "gaussian_blur:sigma=1",
+            lambda x: gaussian_filter(x, (1, 1, 0), mode="nearest"),
+            repeats,
+        ),
+        "gaussian_blur 6 512x384": formula_case(
+            "gaussian_blur:sigma=6",
+            lambda x: gaussian_filter(x, (6, 6, 0), mode="nearest"),
+            repeats,
+        ),
+        "brightness 512x384": formula_case(
+            "brightness:shift=0.2", lambda x: hsv(x, 2, 1, 0.2), repeats
+        ),
+        "saturate 512x384": formula_case(
+            "saturate:factor=2:shift=0.1", lambda x: hsv(x, 1, 2, 0.1), repeats
+        ),
+        "contrast 512x384": formula_case("contrast:factor=0.4", contrast, repeats),
+        "pixelate 512x384": pixelate_case(0.5, repeats),
     }
     machine = {
         "processor": processor(),
