@@ -5,10 +5,13 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 UInt8Array = npt.NDArray[np.uint8]
 Int64Array = npt.NDArray[np.int64]
@@ -173,6 +176,17 @@ class Pixels(Protocol):
     def shape(self) -> tuple[int, ...]: ...
 
     def __getitem__(self, rows: slice) -> UInt8Array: ...
+
+
+@runtime_checkable
+class DevicePixels(Pixels, Protocol):
+    """Pixels that are made on a device, which CUDA engines take from there."""
+
+    def copy_batch(self, lo: int, hi: int, out: Tensor) -> None:
+        """Put rows `lo:hi` into `out`, uint8 `[hi - lo, H, W, 3]`, on its device's current stream.
+
+        Returns before the copy is done.
+        """
 
 
 @dataclass(frozen=True)

@@ -38,7 +38,7 @@ class GeneratedPixels:
         self._pool = ThreadPoolExecutor(AHEAD, thread_name_prefix="fastclip-pictures")
         self._begun: dict[tuple[int, int], Future[Any]] = {}
         self._lock = threading.Lock()
-        self._end, self._size = 0, 0  # of the last request; pictures in the largest
+        self._end, self._size = 0, 0  # of the last request; pictures in one that is not the last
         weakref.finalize(self, self._pool.shutdown, wait=False, cancel_futures=True)
 
     def __getitem__(self, rows: slice) -> UInt8Array:
@@ -49,7 +49,9 @@ class GeneratedPixels:
         """What `make` gives for these distinct pictures."""
         with self._lock:
             follows = lo in (0, self._end)
-            self._end, self._size = hi, max(hi - lo, self._size)
+            self._end = hi
+            if hi < self.shape[0] or hi - lo > self._size:
+                self._size = hi - lo
             ahead = self._following(hi) if follows else []
             for other in self._begun.keys() - {(lo, hi), *ahead}:
                 self._begun.pop(other).cancel()

@@ -57,6 +57,20 @@ def test_a_pass_is_made_once_and_ahead() -> None:
         assert np.array_equal(pixels[lo : lo + 4], got[lo // 4])
 
 
+def test_batches_of_another_size_are_made_ahead_in_that_size() -> None:
+    made = Made()
+    pixels = generated(made, 12)
+    pixels[0:6]
+    for lo in (0, 4, 8):
+        pixels[lo : lo + 4]
+    pixels._pool.submit(time.sleep, 0).result()  # what was begun before has begun by now
+    time.sleep(0.05)
+    before = len(made.batches)
+    for lo in (0, 4, 8):
+        pixels[lo : lo + 4]
+    settled(made, before + 3)
+
+
 def test_no_more_than_that_is_held() -> None:
     made = Made()
     pixels = generated(made, 100)

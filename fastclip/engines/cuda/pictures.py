@@ -9,7 +9,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from fastclip.stimuli.base import Pixels
+from fastclip.stimuli.base import DevicePixels, Pixels
 
 RESERVE = 0.3
 """Share of the device's free memory that is left to weights, activations and workspaces."""
@@ -26,7 +26,8 @@ class DevicePictures:
         device: where they go.
         limit: bytes that may stay there; by default what is free now, less `RESERVE` of it. A
             larger set stays on the host and crosses batch by batch in pinned memory: the host
-            fills one of two buffers while the device takes the other or computes.
+            fills one of two buffers while the device takes the other or computes. Pictures that
+            are on a device already (`DevicePixels`) cross no bus.
 
     Everything happens on the device's current stream, so a batch is not overwritten before the
     work that was queued on it is done.
@@ -65,6 +66,9 @@ class DevicePictures:
             out[rows:].copy_(out[rows - 1 : rows].expand_as(out[rows:]))
 
     def _cross(self, lo: int, hi: int, out: Tensor) -> None:
+        if isinstance(self._pixels, DevicePixels):
+            self._pixels.copy_batch(lo, hi, out)
+            return
         self._stages.reverse()
         self._stages[0].copy(self._pixels[lo:hi], out)
 

@@ -55,9 +55,9 @@ class DaliMaker(Maker):
         """See `Maker.generated`."""
         if self._plan.gpu is None:
             return super().generated(index, shape)
-        from fastclip.stimuli.dali.streaming import DevicePixels
+        from fastclip.stimuli.dali.streaming import StreamedPixels
 
-        return DevicePixels(self.batch, index, shape, self._plan.gpu)
+        return StreamedPixels(self.batch, index, shape, self._plan.gpu)
 
     def _part(self, rows: Sequence[int]) -> Any:
         keys = self.manifest.keys[list(rows)]

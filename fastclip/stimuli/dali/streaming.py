@@ -19,7 +19,7 @@ class _Batch:
     ready: torch.cuda.Event
 
 
-class DevicePixels(GeneratedPixels):
+class StreamedPixels(GeneratedPixels):
     """Generated pictures on a GPU, made on streams of their own while another batch is encoded.
 
     Args:
@@ -51,10 +51,7 @@ class DevicePixels(GeneratedPixels):
         return out.cpu().numpy()
 
     def copy_batch(self, lo: int, hi: int, out: Tensor) -> None:
-        """Put rows `lo:hi` into `out`, uint8 `[hi - lo, H, W, 3]`, on its device's current stream.
-
-        Waits for the host's part of the work alone.
-        """
+        """See `fastclip.stimuli.base.DevicePixels`; waits for the host's part of the work alone."""
         batch: _Batch = self.take(lo, hi)
         stream = torch.cuda.current_stream(self._device)
         stream.wait_event(batch.ready)
