@@ -5,18 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from itertools import zip_longest
 from typing import TYPE_CHECKING
 
 from fastclip.checkpoints.base import Checkpoint
+from fastclip.checkpoints.memory import Memory
 from fastclip.errors import CheckpointError, EngineError, FastclipError, StoppedError
 from fastclip.evaluators.base import Score
 from fastclip.sweeper.background import Background
 from fastclip.sweeper.config import Settled, SweepConfig
 from fastclip.sweeper.ledger import Ledger
-from fastclip.sweeper.load import Loaded, ReadAhead, load
+from fastclip.sweeper.load import Loaded, load
 from fastclip.sweeper.measure import Encoded, encode, score, swap, timed
 from fastclip.sweeper.progress import Progress
+from fastclip.sweeper.read_ahead import ReadAhead, memories_for
 from fastclip.sweeper.stage import Stage, Unit
 
 if TYPE_CHECKING:
@@ -94,7 +95,7 @@ class GroupSweep:
     """Takes checkpoint after checkpoint over one stage.
 
     The engine's thread swaps and encodes; a second one scores and writes, so that a device is not
-    idle while correlations are computed; a third reads ahead.
+    idle while correlations are computed; others read ahead.
     """
 
     def __init__(self, books: Books, stage: Stage) -> None:
@@ -111,26 +112,29 @@ class GroupSweep:
                 books.finish(checkpoint, cached=True, seconds={})
             else:
                 remaining.append(checkpoint)
-        with ReadAhead(self._read) as ahead, Background() as self.background:
-            for checkpoint, following in zip_longest(remaining, remaining[1:]):
-                self._take(ahead, checkpoint, following)
+        memories = memories_for(self.stage.engine, self.stage.towers, len(remaining))
+        with (
+            ReadAhead(remaining, self._read, memories, books.progress.note) as ahead,
+            Background() as self.background,
+        ):
+            for checkpoint in remaining:
+                self._take(ahead, checkpoint)
 
-    def _read(self, checkpoint: Checkpoint) -> Loaded:
-        return load(checkpoint, self.stage.towers, trust_pickle=self.books.config.trust_pickle)
+    def _read(self, checkpoint: Checkpoint, memory: Memory) -> Loaded:
+        trust_pickle = self.books.config.trust_pickle
+        return load(checkpoint, self.stage.towers, memory, trust_pickle=trust_pickle)
 
-    def _take(self, ahead: ReadAhead, checkpoint: Checkpoint, following: Checkpoint | None) -> None:
+    def _take(self, ahead: ReadAhead, checkpoint: Checkpoint) -> None:
         work = Work(checkpoint)
         try:
-            work.loaded = loaded = ahead.take(checkpoint)
-            self.books.ledger.check_same_content(checkpoint, loaded)
-            missing = self._missing(loaded)
-            if missing:
-                work.step = "swap"
-                work.logit_scale = swap(self.stage, loaded)
-                # From here on the engine alone holds this checkpoint: there is room for the next.
-                if following is not None:
-                    ahead.begin(following)
-                self._measure(work, loaded, missing)
+            with ahead.take(checkpoint) as loaded:
+                work.loaded = loaded
+                self.books.ledger.check_same_content(checkpoint, loaded)
+                missing = self._missing(loaded)
+                if missing:
+                    work.step = "swap"
+                    work.logit_scale = swap(self.stage, loaded)
+                    self._measure(work, loaded, missing)
         except (CheckpointError, EngineError) as error:
             work.error = error
         self.background.submit(partial(self._conclude, work))

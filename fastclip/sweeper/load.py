@@ -1,10 +1,9 @@
-"""Reading a checkpoint's needed tensors, ahead of the engine."""
+"""Reading a checkpoint's needed tensors."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, Self
 
@@ -94,32 +93,3 @@ def load(
         metadata,
         {"read": time.perf_counter() - began},
     )
-
-
-class ReadAhead:
-    """Reads the next checkpoint in a thread while the caller works on this one.
-
-    `begin` starts reading a checkpoint; `take` waits for it. The caller decides when to `begin`
-    the next, because from then on a second set of weights may be in memory.
-    """
-
-    def __init__(self, read: Callable[[Checkpoint], Loaded]) -> None:
-        self._read = read
-        self._pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="read-ahead")
-        self._begun: dict[Checkpoint, Future[Loaded]] = {}
-
-    def begin(self, checkpoint: Checkpoint) -> None:
-        """Start reading this checkpoint, unless that was begun before."""
-        if checkpoint not in self._begun:
-            self._begun[checkpoint] = self._pool.submit(self._read, checkpoint)
-
-    def take(self, checkpoint: Checkpoint) -> Loaded:
-        """The checkpoint's tensors; raises what reading it raised."""
-        self.begin(checkpoint)
-        return self._begun.pop(checkpoint).result()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._pool.shutdown(wait=True, cancel_futures=True)

@@ -73,7 +73,8 @@ def timed(seconds: dict[str, float], stage: str) -> Iterator[None]:
 def swap(stage: Stage, loaded: Loaded) -> float | None:
     """Put a checkpoint's weights into the engine and prove it; returns exp(logit scale).
 
-    Drops `loaded.tensors` when done: from then on only the engine holds the weights.
+    Releases `loaded` when done: from then on only the engine holds the weights, and there is room
+    for the next checkpoint's.
 
     Raises:
         CheckpointError: weights hold NaN, or the canary failed.
@@ -94,6 +95,7 @@ def swap(stage: Stage, loaded: Loaded) -> float | None:
         report = stage.canary.check(stage.engine, module_tensors)
     del module_tensors, tensors
     release_freed_memory()
+    loaded.release()
     if not report.passed:
         raise CanaryError(report.figures, report.explain(), str(loaded.checkpoint.path))
     return scale
