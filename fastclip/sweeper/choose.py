@@ -7,7 +7,7 @@ from dataclasses import asdict
 
 from fastclip.engines import CANDIDATES, ENGINES, engine_name
 from fastclip.errors import RefusalError, UsageError
-from fastclip.sweeper.config import Settled, SweepConfig
+from fastclip.sweeper.config import Settled, SweepConfig, read_settled
 from fastclip.sweeper.trial import SECONDS, Trial, shapes_of, try_all, try_engine
 from fastclip.towers.base import Towers
 
@@ -69,6 +69,16 @@ def usable_device() -> str:
     import torch
 
     return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def likely(config: SweepConfig) -> tuple[str, str]:
+    """Device and precision that a sweep would use, as far as can be told without trying."""
+    settled = read_settled(config.output_dir)
+    if settled is not None and not config.rescore:
+        return settled.device, settled.precision
+    device = _device(config)
+    usual = "fp16" if device.startswith("cuda") else "fp32"
+    return device, usual if config.precision == "auto" else config.precision
 
 
 def _device(config: SweepConfig) -> str:

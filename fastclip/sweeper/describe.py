@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from fastclip.results.sightings import SightingIndex
 from fastclip.stimuli.cache import size_text
 from fastclip.stimuli.views import PlannedView, ViewStore
-from fastclip.sweeper.config import SweepConfig, read_settled
+from fastclip.sweeper.choose import likely
+from fastclip.sweeper.config import SweepConfig
 from fastclip.sweeper.estimate import seconds_per_checkpoint
 from fastclip.sweeper.options import task_options
 from fastclip.sweeper.plan import Group, Plan, make_plan
@@ -66,10 +67,9 @@ def _describe_group(
     cost = size_text(sum(view.bytes for view in views))
     disk = size_text(sum(view.bytes for view in views if not view.cached))
     yield f"  memory    {cost} of pictures; {disk} still to be written to the cache"
-    settled = read_settled(config.output_dir)
-    threads = settled.threads if settled is not None else config.workers
+    device, precision = likely(config)
     each, source = seconds_per_checkpoint(
-        config.output_dir, architecture, pictures, prompts, threads
+        config.output_dir, architecture, pictures, prompts, device=device, precision=precision
     )
     if each is None:
         yield f"  time      not known: {source}"

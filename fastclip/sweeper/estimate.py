@@ -10,12 +10,19 @@ from fastclip.results.record import read_records
 from fastclip.sweeper.ceilings import matrix_product_rate
 from fastclip.towers.base import Architecture
 
-EFFICIENCY = 0.7
-"""Fraction of the matrix-product rate that engines reach on a CPU (0.66 to 0.8 were measured)."""
+EFFICIENCY = {"cpu": 0.7, "cuda": 0.5}
+"""Fraction of the matrix-product rate that engines reach: 0.66 to 0.8 were measured on a CPU, none
+on a GPU, where half is what the engines are made to reach."""
 
 
 def seconds_per_checkpoint(
-    out: Path, architecture: Architecture, pictures: int, prompts: int, threads: int
+    out: Path,
+    architecture: Architecture,
+    pictures: int,
+    prompts: int,
+    *,
+    device: str,
+    precision: str,
 ) -> tuple[float | None, str]:
     """Seconds per checkpoint and where the figure comes from; None where nothing tells."""
     measured = _from_records(out, architecture)
@@ -25,7 +32,7 @@ def seconds_per_checkpoint(
     if flops is None:
         return None, "no earlier record, and no estimate for this kind of tower"
     per_picture, per_prompt = flops
-    rate = EFFICIENCY * matrix_product_rate()
+    rate = EFFICIENCY[device.split(":")[0]] * matrix_product_rate(device, precision)
     return (
         (pictures * per_picture + prompts * per_prompt) / rate,
         f"from arithmetic at {rate / 1e9:.0f} GFLOP/s; weights and graph not included",

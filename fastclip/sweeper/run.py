@@ -54,7 +54,7 @@ def sweep(config: SweepConfig, progress: Progress | None = None) -> Outcome:
     for text in (*warnings, *plan.notes, *(f"{p}: skipped, {why}" for p, why in plan.skipped)):
         progress.note(text)
     sweeper = Sweeper(config, plan, options, settled, progress)
-    with refuse_full_disk(out):
+    with refuse_full_disk(out), refuse_lost_device(out):
         try:
             sweeper.run()
         finally:
@@ -96,6 +96,22 @@ def refuse_full_disk(out: Path) -> Iterator[None]:
             where=error.filename or out,
             mend="free some space (or choose another -o, --cache-dir) and run the same command "
             "again; every finished record is kept",
+        ) from error
+
+
+@contextmanager
+def refuse_lost_device(out: Path) -> Iterator[None]:
+    """Turn a CUDA error, after which no call of this process succeeds, into a refusal."""
+    try:
+        yield
+    except RuntimeError as error:
+        if "CUDA" not in str(error):
+            raise
+        raise RefusalError(
+            f"the device failed: {str(error).splitlines()[0]}",
+            where=out,
+            mend="run the same command again (every finished record is kept), with a smaller "
+            "--batch-size where memory ran out, or with another --engine",
         ) from error
 
 
