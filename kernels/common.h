@@ -10,9 +10,15 @@
 #define FASTCLIP_PRAGMA(text) _Pragma(#text)
 #ifdef __CUDACC__
 #define FASTCLIP_HD static __host__ __device__ __forceinline__
-#define FASTCLIP_UNROLL(times) FASTCLIP_PRAGMA(unroll times)
 #else
 #define FASTCLIP_HD static inline __attribute__((always_inline))
+#endif
+
+#ifdef __CUDA_ARCH__
+#define FASTCLIP_UNROLL(times) FASTCLIP_PRAGMA(unroll times)
+#elif defined(__CUDACC__)
+#define FASTCLIP_UNROLL(times)  // nvcc's host pass knows neither
+#else
 #define FASTCLIP_UNROLL(times) FASTCLIP_PRAGMA(GCC unroll times)
 #endif
 
