@@ -23,15 +23,13 @@ from fastclip.engines.cuda.device import (
 from fastclip.engines.cuda.graphs import Recorder
 from fastclip.engines.cuda.half_precision import HALF, lower
 from fastclip.engines.cuda.pictures import DevicePictures
-from fastclip.engines.cuda.weights import as_tensor, upload
+from fastclip.engines.cuda.weights import as_tensor, refuse_overflow, upload
 from fastclip.errors import EngineError
 
 if TYPE_CHECKING:
     from fastclip.stimuli.base import Pixels
     from fastclip.towers.base import Manifest, Towers
     from fastclip.towers.module import TowerModule
-
-FP16_MAX = float(torch.finfo(torch.float16).max)
 
 
 class TorchCudaEngine(Engine):
@@ -103,8 +101,7 @@ class TorchCudaEngine(Engine):
         with torch.no_grad():
             for name, weight in self._weights.items():
                 weight.copy_(as_tensor(packed[name]))
-        if self.precision == "fp16":
-            self._refuse_overflow(packed)
+        refuse_overflow(self._weights, packed)
         self._loaded = True
 
     def encode_images(self, handle: DevicePictures, lo: int, hi: int) -> Tensor:
@@ -184,22 +181,6 @@ class TorchCudaEngine(Engine):
                 return tower(inputs)
 
         return run
-
-    def _refuse_overflow(self, packed: Mapping[str, Any]) -> None:
-        """Raise EngineError where a weight became infinite in float16 (`pack` found all finite)."""
-        names = [name for name, weight in self._weights.items() if weight.dtype == torch.float16]
-        # One question for all of them: each answer would wait for the device.
-        largest = torch.stack(
-            [torch.linalg.vector_norm(self._weights[name], float("inf")) for name in names]
-        )
-        for name, value in zip(names, largest.tolist(), strict=True):
-            if value > FP16_MAX:
-                found = float(as_tensor(packed[name]).abs().max())
-                raise EngineError(
-                    f"tensor '{name}' holds {found:.6g}, beyond float16's {FP16_MAX:.0f}",
-                    mend="measure this checkpoint into another folder with --precision bf16, "
-                    "or fp32 if its rounding must not show",
-                )
 
 
 @dataclass(frozen=True)

@@ -32,6 +32,7 @@ class Recorder:
         returns the same tensor every time, written on the current stream.
         """
         if self._device.type != "cuda":
+            function(*inputs)  # what cannot run fails here, as on a device
             return lambda: function(*inputs)
         with torch.cuda.device(self._device):
             graph, output = self._recorded(function, inputs)
