@@ -7,10 +7,13 @@ from typing import TYPE_CHECKING
 
 import click
 
-from fastclip.errors import FastclipError, UsageError
+from fastclip.errors import DataError, FastclipError, RefusalError, UsageError
 from fastclip.machine import usable_cores
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from fastclip.stimuli.base import PictureSource
     from fastclip.stimuli.locate import Location
 
 MARKS = {True: "ok  ", False: "BAD ", None: "    "}
@@ -18,7 +21,7 @@ MARKS = {True: "ok  ", False: "BAD ", None: "    "}
 
 @click.group(name="data")
 def command() -> None:
-    """Verify or fetch data sets."""
+    """Verify or fetch data sets, or compare picture decoders on them."""
 
 
 @command.command()
@@ -49,6 +52,18 @@ def verify(
     Without arguments, all sets in --data-dir and --data. Leaves with 0 when nothing is wrong,
     with 3 otherwise.
     """
+    found = _find(sets, data_dir, data, higher_is_better)
+    passed = [_verify(location, partial) for location in found]
+    return 0 if all(passed) else 3
+
+
+def _find(
+    sets: tuple[str, ...],
+    data_dir: Path | None,
+    data: tuple[str, ...],
+    higher_is_better: bool | None = None,
+) -> list[Location]:
+    """The sets that are named, or all there are."""
     from fastclip.stimuli.locate import locate
 
     named = tuple(text for text in sets if "=" in text)
@@ -62,8 +77,7 @@ def verify(
             mend=f"sets found: {', '.join(found) or 'none'}; name the folder that holds the sets "
             "with --data-dir, or a set with NAME=PATH",
         )
-    passed = [_verify(found[name], partial) for name in wanted or found]
-    return 0 if all(passed) else 3
+    return [found[name] for name in wanted or found]
 
 
 def _verify(location: Location, partial: bool) -> bool:
@@ -107,3 +121,70 @@ def prepare(name: str, data_dir: Path, url: str | None, yes: bool) -> int:
     folder = fetch(name, data_dir, accept_licence=accepted, url=url, say=click.echo)
     click.echo(f"{name} is in {folder}; sweep with --data-dir {data_dir}")
     return 0
+
+
+@command.command()
+@click.argument("sets", nargs=-1, metavar="[FOLDER | NAME | [KIND:]NAME=PATH]...")
+@click.option("--data-dir", type=click.Path(path_type=Path), help="Folder that holds data sets.")
+@click.option("--decoder", "decoders", multiple=True, help="Of dali, dali-mixed, dali-resize, ...")
+@click.option("--size", default=224, show_default=True, help="Input size to compare at, too.")
+@click.option("--limit", type=click.IntRange(min=1), help="First N pictures of each set.")
+@click.option("--device", default="cuda", show_default=True, help="For decoding on a GPU.")
+@click.option("--json", "out", type=click.Path(path_type=Path), help="Write the figures here.")
+def decoders(
+    sets: tuple[str, ...],
+    data_dir: Path | None,
+    decoders: tuple[str, ...],
+    size: int,
+    limit: int | None,
+    device: str,
+    out: Path | None,
+) -> int:
+    """Measure what DALI's decoders change in the pixels of pictures.
+
+    Each is compared with the reference (libjpeg-turbo by Pillow, fastclip's resize), on the
+    pictures below a FOLDER or those of a data set. Without --decoder, all that run here.
+    """
+    from fastclip.files import write_json
+    from fastclip.stimuli.base import PixelSpec
+    from fastclip.stimuli.differences import OTHERS, compare
+
+    figures = []
+    for name, source in _sources(sets, data_dir):
+        click.echo(f"{name}: {len(source)} pictures")
+        for decoder in decoders or OTHERS:
+            try:
+                found = compare(source, decoder, PixelSpec(size, size), device=device, limit=limit)
+            except RefusalError as error:
+                if decoders or isinstance(error, DataError):
+                    raise
+                click.echo(f"  {decoder:18} not here: {error.what}")
+                continue
+            for row in (difference.figures() for difference in found):
+                figures.append({"set": name, **row})
+                click.echo(DIFFERENCE.format(**row))
+    if out is not None:
+        write_json(out, figures)
+    return 0
+
+
+DIFFERENCE = (
+    "  {decoder:18} {at:12} {equal_pixels_percent:9.4f} % of pixels equal, mean {mean:.4f}, "
+    "max {max}; {identical_pictures} of {pictures} pictures identical"
+)
+
+
+def _sources(sets: tuple[str, ...], data_dir: Path | None) -> Iterator[tuple[str, PictureSource]]:
+    """Pictures by name: those of folders, then those of data sets."""
+    from fastclip.stimuli.sources import FilePictures, Folder
+
+    folders = [text for text in sets if "=" not in text and Path(text).is_dir()]
+    for text in folders:
+        pictures = Folder(Path(text)).pictures()
+        if not pictures:
+            raise UsageError("no pictures below this folder", where=text)
+        yield text, FilePictures(Path(text), pictures)
+    others = tuple(text for text in sets if text not in folders)
+    if others or not folders:
+        for location in _find(others, data_dir, ()):
+            yield location.name, location.load(partial=True).pictures

@@ -1,7 +1,8 @@
 """The cache folder: where it is, what lies in it, and how it is emptied.
 
 `views/` holds pictures as the models see them, `manifests/` what is known of each set's files,
-`graphs/` exported towers. Everything can be made again, and deleted at any time.
+`graphs/` exported towers, `operators/` the compiled DALI operator. Everything can be made again,
+and deleted at any time.
 """
 
 from __future__ import annotations
@@ -63,7 +64,7 @@ class Entry:
 
     Attributes:
         path: a file, or the folder of a graph.
-        kind: "view", "manifest", "graph" or "left over" (of a process that was killed).
+        kind: "view", "manifest", "graph", "operator" or "left over" (of a process that was killed).
         what: one line on what it is.
         size: bytes.
         used: when it was last used, seconds since the epoch.
@@ -89,6 +90,7 @@ def entries(folder: Path) -> list[Entry]:
         "views": ("view", describe_view),
         "manifests": ("manifest", _describe_manifest),
         "graphs": ("graph", lambda path: path.name),
+        "operators": ("operator", lambda path: path.name),
     }
     found = []
     for room, (kind, describe) in rooms.items():

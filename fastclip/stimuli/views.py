@@ -194,6 +194,15 @@ class ViewStore:
             }
         )
 
+    def maker(self, request: ViewRequest) -> Maker:
+        """What makes the request's pictures, past the cache.
+
+        Raises:
+            DataError: a file cannot be read.
+        """
+        manifest = self.manifest(request.dataset.pictures)
+        return self.decoder.maker(request, manifest, self.counters, self.open)
+
     def open(self, request: ViewRequest) -> View:
         """The view: from the cache, or made and put there. Open views are shared.
 
@@ -213,8 +222,7 @@ class ViewStore:
         header = read_header(path)
         on_disk = header is not None and header.stored
         mode = self.budget.mode(_most_bytes(request), on_disk)
-        manifest = self.manifest(request.dataset.pictures)
-        maker = self.decoder.maker(request, manifest, self.counters, self.open)
+        maker = self.maker(request)
         if header is None or not (header.stored or mode == "generated"):
             header = self._make(maker, path, key, stored=mode != "generated")
         index = read_index(path, header)

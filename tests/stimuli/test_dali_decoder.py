@@ -60,10 +60,10 @@ FILES: dict[str, tuple[str, tuple[int, int], str, dict[str, object]]] = {
 }
 
 
-@pytest.fixture(autouse=True)
-def _operator_of_all_tests(monkeypatch: pytest.MonkeyPatch) -> None:
-    load = operator.load
-    monkeypatch.setattr(operator, "load", lambda _: load(cache()))
+@pytest.fixture
+def compiled() -> None:
+    """The operator, from the cache of all tests."""
+    operator.load(cache())
 
 
 @pytest.fixture(scope="module")
@@ -121,6 +121,7 @@ def test_the_pipeline_that_reads_gives_what_the_fed_one_gives(folder: Path) -> N
 
 
 @compiled_operator
+@pytest.mark.usefixtures("compiled")
 @pytest.mark.parametrize(("distortion", "noise_at"), CASES)
 def test_views_have_the_bytes_of_the_reference(
     folder: Path, tmp_path: Path, distortion: Distortion | None, noise_at: str

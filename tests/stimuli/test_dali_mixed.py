@@ -83,10 +83,9 @@ needs_gpu = pytest.mark.skipif(gpus() == 0, reason="no CUDA device")
 
 
 @pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def folder(tmp_path: Path) -> Path:
     """150 pictures of seven sizes: more than two runs of a pipeline."""
-    load = operator.load
-    monkeypatch.setattr(operator, "load", lambda _: load(cache()))
+    operator.load(cache())
     root = tmp_path / "set"
     root.mkdir()
     for number in range(150):

@@ -26,10 +26,8 @@ def test_a_streamed_sweep_scores_as_a_resident_one(
     sets: tuple[str, ...],
     shared_cache: Path,
     tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    load = operator.load
-    monkeypatch.setattr(operator, "load", lambda _: load(cache()))
+    operator.load(cache())
 
     def sweep(name: str, decoder: str, memory: str) -> pd.DataFrame:
         return fastclip.sweep(

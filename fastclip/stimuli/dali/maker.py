@@ -30,22 +30,22 @@ class DaliMaker(Maker):
 
     def __init__(self, plan: Plan, *arguments: Any) -> None:
         super().__init__(*arguments)
+        self.plan = plan
         self._runner = Runner(plan)
-        self._plan = plan
 
     def pictures(self, rows: Sequence[int]) -> Iterator[UInt8Array]:
         """See `Maker.pictures`."""
         remaining = iter(rows)
-        batches = iter(lambda: list(islice(remaining, self._plan.batch)), [])
+        batches = iter(lambda: list(islice(remaining, self.plan.batch)), [])
         # Two at a time: the next files are read while this batch is decoded.
         for batch in in_order(self.batch, batches, 2):
-            yield from batch if self._plan.gpu is None else batch.cpu().numpy()
+            yield from batch if self.plan.gpu is None else batch.cpu().numpy()
 
     def batch(self, rows: Sequence[int]) -> Any:
         """See `Maker.batch`; with a GPU, a tensor there, queued on the caller's current stream."""
-        most = self._plan.batch
+        most = self.plan.batch
         parts = [self._part(rows[lo : lo + most]) for lo in range(0, len(rows), most)]
-        if self._plan.gpu is None:
+        if self.plan.gpu is None:
             return np.concatenate(parts)
         import torch
 
@@ -53,11 +53,11 @@ class DaliMaker(Maker):
 
     def generated(self, index: Int64Array, shape: tuple[int, ...]) -> Pixels:
         """See `Maker.generated`."""
-        if self._plan.gpu is None:
+        if self.plan.gpu is None:
             return super().generated(index, shape)
         from fastclip.stimuli.dali.streaming import StreamedPixels
 
-        return StreamedPixels(self.batch, index, shape, self._plan.gpu)
+        return StreamedPixels(self.batch, index, shape, self.plan.gpu)
 
     def _part(self, rows: Sequence[int]) -> Any:
         keys = self.manifest.keys[list(rows)]
@@ -71,20 +71,32 @@ class DaliMaker(Maker):
         assert self._clean is not None
         pixels, places = self._clean.pixels, self._clean.index[list(rows)].tolist()
         clean = np.concatenate([pixels[place : place + 1] for place in places])
-        if self._plan.gpu is None:
+        if self.plan.gpu is None:
             return clean
         import torch
 
-        return torch.from_numpy(clean).to(torch.device("cuda", self._plan.gpu))
+        return torch.from_numpy(clean).to(torch.device("cuda", self.plan.gpu))
+
+    def decoded(self, rows: Sequence[int]) -> list[Any]:
+        """What one run of the pipeline yields: uint8 `[h, w, 3]` each, arrays or GPU tensors.
+
+        Args:
+            rows: at most a batch of them.
+
+        Raises:
+            DataError: one cannot be decoded; names it.
+        """
+        encoded = list(in_order(self._encoded, rows, self.threads))
+        pictures = self._run(rows, self._feeds(rows, encoded))
+        self._counters.add(decoded=len(rows))
+        return pictures
 
     def _resized(self, rows: Sequence[int], keys: npt.NDArray[np.uint64]) -> Any:
-        encoded = list(in_order(self._encoded, rows, self.threads))
-        pictures = self._decoded(rows, encoded, keys)
-        self._counters.add(decoded=len(rows))
-        if self._plan.resize is not None:
+        pictures = self.decoded(rows)
+        if self.plan.resize is not None:
             return self._stacked(pictures)
         native = self.request.distortion if self.request.noise_at == "native" else None
-        if native is not None and self._plan.distortion is None:
+        if native is not None and self.plan.distortion is None:
             pictures = [
                 native.apply(picture[None], keys[i : i + 1], self.threads)[0]
                 for i, picture in enumerate(pictures)
@@ -93,16 +105,13 @@ class DaliMaker(Maker):
             self._geometry(row, *picture.shape[:2])
         return preprocess(pictures, self.request.pixels, self.threads)
 
-    def _decoded(
-        self, rows: Sequence[int], encoded: Sequence[bytes], keys: npt.NDArray[np.uint64]
-    ) -> list[Any]:
-        """What the pipeline makes of a batch.
+    def _run(self, rows: Sequence[int], feeds: dict[str, Any]) -> list[Any]:
+        """Run the pipeline; where it fails, find out why.
 
         Raises:
-            DataError: it cannot decode one; names the first.
+            DataError: it cannot decode a picture; names the first.
             RefusalError: it fails on a batch of which it can decode every picture alone.
         """
-        feeds = self._feeds(rows, encoded, keys)
         try:
             return self._runner.run(**feeds)
         except RuntimeError as error:
@@ -121,20 +130,18 @@ class DaliMaker(Maker):
                 mend="give it fewer threads (--workers), or use --decoder pillow",
             ) from error
 
-    def _feeds(
-        self, rows: Sequence[int], encoded: Sequence[bytes], keys: npt.NDArray[np.uint64]
-    ) -> dict[str, Any]:
-        if self._plan.raw:
+    def _feeds(self, rows: Sequence[int], encoded: Sequence[bytes]) -> dict[str, Any]:
+        if self.plan.raw:
             decode = self._source.decode
             pictures = [decode(row, data) for row, data in zip(rows, encoded, strict=True)]
             shapes = [picture.shape[:2] for picture in pictures]
         else:
             pictures = [np.frombuffer(data, np.uint8) for data in encoded]
-            shapes = [_size(data) for data in encoded] if self._plan.resize is not None else []
+            shapes = [_size(data) for data in encoded] if self.plan.resize is not None else []
         feeds: dict[str, Any] = {"pictures": pictures}
-        if self._plan.distortion is not None:
-            feeds["keys"] = keys
-        if self._plan.resize is not None:
+        if self.plan.distortion is not None:
+            feeds["keys"] = self.manifest.keys[list(rows)]
+        if self.plan.resize is not None:
             places = [self._geometry(row, *shape) for row, shape in zip(rows, shapes, strict=True)]
             sizes = [
                 (h, p.width, p.height, p.width) for (h, _), p in zip(shapes, places, strict=True)
@@ -150,7 +157,7 @@ class DaliMaker(Maker):
             raise DataError(error.what, where=self._source.name(row), mend=error.mend) from error
 
     def _stacked(self, pictures: Sequence[Any]) -> Any:
-        if self._plan.gpu is None:
+        if self.plan.gpu is None:
             return np.stack(pictures)
         import torch
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -12,16 +11,18 @@ from fastclip.distortions.base import KernelDistortion
 from fastclip.stimuli.dali.build import build
 
 
-@cache
 def load(cache_dir: Path) -> None:
     """Make `fn.fastclip.distort` known to DALI, compiling it first where the cache has none.
+
+    Once per process: DALI does not take an operator twice.
 
     Raises:
         RefusalError: it cannot be compiled here.
     """
-    from nvidia.dali import plugin_manager
+    from nvidia.dali import backend, plugin_manager
 
-    plugin_manager.load_library(str(build(cache_dir)))
+    if "fastclip__Distort" not in backend.RegisteredCPUOps():
+        plugin_manager.load_library(str(build(cache_dir)))
 
 
 def distort(pictures: Any, keys: Any, distortion: KernelDistortion) -> Any:
