@@ -5,7 +5,6 @@ A strongly typed TensorRT network and ONNX Runtime compute in the types that the
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import replace
 from hashlib import blake2b
 from importlib.metadata import version
@@ -60,9 +59,11 @@ def _makers() -> str:
 def _lower(graph: TowerGraph, half: ir.DataType) -> bytes:
     """The lowered ONNX file's bytes; its weights are declared external, without data."""
     model = ir.load(graph.path)
-    weights = [model.graph.initializers[name] for name in graph.initializers]
-    _fold(model, weights)
-    _undo_splits(model.graph)
+    weights = weights_to_inputs(model, graph)
+    tidy(model)
+    for weight in weights:
+        model.graph.inputs.remove(weight)
+        model.graph.initializers[str(weight.name)] = weight
     _split_biases(model.graph)
     common_passes.RemoveUnusedNodesPass()(model)
     settle_types(model.graph, weights, half)
@@ -79,26 +80,35 @@ def _lower(graph: TowerGraph, half: ir.DataType) -> bytes:
     return data
 
 
-def _fold(model: ir.Model, weights: Iterable[ir.Value]) -> None:
-    """Compute what depends on constants and fixed shapes alone, and infer every value's type.
+def weights_to_inputs(model: ir.Model, graph: TowerGraph) -> list[ir.Value]:
+    """Turn the initializers that `load` supplies into graph inputs, behind the others.
 
-    The weights are graph inputs meanwhile: their shapes are known, their values are not.
+    Returns:
+        them, in the order of `graph.initializers`.
+    """
+    weights = [model.graph.initializers.pop(name) for name in graph.initializers]
+    for weight in weights:
+        weight.const_value = None
+    model.graph.inputs.extend(weights)
+    return weights
+
+
+def tidy(model: ir.Model) -> None:
+    """Compute what depends on constants and known shapes alone, and infer every value's type.
+
+    Weights are graph inputs meanwhile: their shapes are known, their values are not.
     """
     from onnxscript import optimizer
 
-    graph = model.graph
-    for weight in weights:
-        del graph.initializers[str(weight.name)]
-        weight.const_value = None
-        graph.inputs.append(weight)
+    # A shape that was found may be one more constant to compute with.
+    for _ in range(2):
+        common_passes.ShapeInferencePass()(model)
+        optimizer.fold_constants_ir(model)
+        common_passes.RemoveUnusedNodesPass()(model)
     common_passes.ShapeInferencePass()(model)
-    optimizer.fold_constants_ir(model)
+    _undo_splits(model.graph)
     common_passes.RemoveUnusedNodesPass()(model)
-    common_passes.ShapeInferencePass()(model)
-    for weight in weights:
-        graph.inputs.remove(weight)
-        graph.initializers[str(weight.name)] = weight
-    for node in graph:
+    for node in model.graph:
         node.metadata_props.clear()
         node.doc_string = None
 
