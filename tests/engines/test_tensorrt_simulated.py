@@ -25,7 +25,7 @@ from fastclip.engines.tensorrt.network import Network, network_of
 from fastclip.errors import EngineError, UsageError
 from fastclip.parity.base import ParityReport
 from fastclip.parity.canary import Canary
-from fastclip.parity.probe import probe, random_state
+from fastclip.parity.probe import probe, probe_once, random_state
 from fastclip.towers.base import TowerGraph, Towers
 from fastclip.towers.recipes import pack
 
@@ -354,6 +354,18 @@ def test_the_probe_sees(towers: Towers, faults: dict[str, Any], precision: str) 
     assert not report.passed
     assert "image_relative_l2" in report.explain()
     assert report.figures["text_relative_l2"] <= report.bounds["text_relative_l2"]
+
+
+def test_a_plan_that_was_built_again_is_probed_again(towers: Towers, tmp_path: Path) -> None:
+    with opened(towers) as engine:
+        assert probe_once(engine, towers, SHAPES, tmp_path).passed
+    FAULTS.ignores = BIAS
+    with opened(towers) as engine:
+        # Remembered: the plan is the one that passed.
+        assert probe_once(engine, towers, SHAPES, tmp_path).passed
+    set_faults(gpu="another GPU")
+    with opened(towers) as engine:
+        assert not probe_once(engine, towers, SHAPES, tmp_path).passed
 
 
 def test_weights_that_would_be_merged_are_built_apart(towers: Towers) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from hashlib import sha256
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -68,6 +69,7 @@ class TensorRTEngine(Engine):
         self._device = torch.device(device)
         self._parts: dict[str, _Part] = {}
         self._built: dict[str, Tower] = {}
+        self._plans: dict[str, str] = {}
         self._loaded = False
 
     def open(self, towers: Towers, shapes: Shapes) -> None:
@@ -129,7 +131,10 @@ class TensorRTEngine(Engine):
         return joined
 
     def describe(self) -> dict[str, str]:
-        return super().describe() | {"tensorrt": library.version()} | describe_device(self.device)
+        """Once open, the plans are among it: a plan that is built again is another engine, and
+        is to be probed again."""
+        versions = {"tensorrt": library.version()} | describe_device(self.device)
+        return super().describe() | versions | self._plans
 
     def close(self) -> None:
         if self._built:
@@ -137,6 +142,7 @@ class TensorRTEngine(Engine):
             self._built = {}
             self._stream.release()
         self._parts = {}
+        self._plans = {}
         self._loaded = False
 
     def _ready(self, part: str) -> Tower:
@@ -167,10 +173,11 @@ class TensorRTEngine(Engine):
             key = plan_key(made.network, made.profile, self._machine)
             plan = cache.load("plan", key)
             tower = None if plan is None else self._deserialised(made, plan)
-            if tower is None:
+            if plan is None or tower is None:
                 plan = build_plan(made.network, made.profile, cache, self._machine)
                 cache.save("plan", key, plan)
                 tower = made.tower(plan, self._device, self._stream, self.recapture)
+            self._plans[f"{part} plan"] = sha256(plan).hexdigest()[:16]
             self._built[part] = tower
         return self._built[part]
 
