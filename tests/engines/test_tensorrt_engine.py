@@ -89,6 +89,27 @@ def test_a_weight_beyond_float16_is_named(towers: Towers) -> None:
 
 
 @pytest.mark.parametrize(
+    ("extra", "said"), [("", None), ("tmp_weight_3", "misses 1 weights.*tmp_weight_3")]
+)
+def test_weights_that_the_graph_does_not_have(
+    towers: Towers, monkeypatch: pytest.MonkeyPatch, extra: str, said: str | None
+) -> None:
+    """The parser's own numbers have no name and stay; what has one is wanted, and unknown."""
+    refitter = library.tensorrt().Refitter
+    known = refitter.get_all_weights
+    monkeypatch.setattr(refitter, "get_all_weights", lambda self: [*known(self), extra])
+    missing = [extra] if extra else []
+    monkeypatch.setattr(refitter, "get_missing_weights", lambda self: missing)
+    with SimulatedTensorRT() as engine:
+        engine.open(towers, SHAPES)
+        if said is None:
+            load(engine, towers, 1)
+            return
+        with pytest.raises(EngineError, match=said):
+            load(engine, towers, 1)
+
+
+@pytest.mark.parametrize(
     ("version", "said"),
     [
         ("8.6.1", "too old"),

@@ -59,7 +59,8 @@ def refit_of(engine: Any, network: Network, device: torch.device, stream: Stream
             how a dropped bias (TensorRT 11.3) and merged tensors show.
     """
     refitter = library.tensorrt().Refitter(engine, library.log())
-    exposed = set(refitter.get_all_weights())
+    # Numbers that the parser made up are nobody's weights and have no name.
+    exposed = set(refitter.get_all_weights()) - {""}
     lost = network.weights.keys() - exposed - network.folded
     if lost:
         raise EngineError(
