@@ -1,14 +1,15 @@
 """The sums of `base.METRICS` on the CPU: Numba, one resample per vector lane.
 
-A kernel takes a range of resamples, LANES at a time, and goes over all score vectors for each of
-these blocks, so that the members' multiplicities (`rows`) stay in the processor's cache. The
-innermost loops, over lanes, become vector instructions.
+Work is cut into blocks of resamples. The members' multiplicities in a block (`rows`) stay in the
+processor's cache while all score vectors pass over them. The innermost loops, over lanes, become
+vector instructions. What depends on the target alone is computed once per block, by numpy.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -20,8 +21,14 @@ from fastclip.statistics.batched.groups import POSITION, TIED, Group, order, pad
 from fastclip.statistics.batched.resamples import multiplicities
 
 Array = npt.NDArray[Any]
+Block = Callable[[Group, Array, Array], tuple[Array, Array]]
 
 LANES = 32
+"""Of Spearman and Pearson. With fewer, the compiler unrolls loops instead of vectorising them."""
+KENDALL_LANES = 128
+"""At most. More share the way through the tree, fewer need less of the cache."""
+EXACT_FLOAT32 = 1 << 24
+EXACT_UINT16 = 1 << 16
 
 
 class CpuSums:
@@ -33,168 +40,109 @@ class CpuSums:
 
     def of(self, metric: str, group: Group, scores: Array) -> tuple[Array, Array]:
         """See `base.Sums.of`."""
+        block, lanes = {"srcc": _spearman, "plcc": _pearson, "krcc": _kendall}[metric], LANES
         columns = self._weights.shape[1]
+        if metric == "krcc":
+            lanes = min(KENDALL_LANES, padded(-(-columns // self._threads), 16))
+        sums = np.empty((2 if metric == "srcc" else 3, len(scores), columns))
         target = np.empty((2, columns))
-        target[0] = members_drawn(group.codes, self._weights)
-        kernel = {"srcc": _spearman, "plcc": _pearson, "krcc": _kendall}[metric]
+
+        def run(rows: slice, low: int) -> None:
+            drawn = self._weights[group.codes, low : low + lanes]
+            width = drawn.shape[1]
+            if width < lanes:
+                drawn = np.pad(drawn, ((0, 0), (0, lanes - width)))
+            found, ties = block(group, scores[rows], drawn)
+            sums[:, rows, low : low + width] = found[..., :width]
+            target[:, low : low + width] = drawn.sum(axis=0, dtype=np.int64)[:width], ties[:width]
+
+        lows = range(0, columns, lanes)
+        step = -(-len(scores) // -(-self._threads // len(lows)))
+        parts = [slice(low, low + step) for low in range(0, len(scores), step)]
         with ThreadPoolExecutor(self._threads) as pool:
             if metric != "plcc":
-                parts = np.array_split(scores, self._threads)
-                scores = np.concatenate(list(pool.map(order, parts)))
-            if metric == "krcc":
-                order_ties(scores)
-            run, sums = kernel(group, scores, self._weights, target)
-            # A few spans per thread, so that a busy core does not hold up the others.
-            span = -(-columns // (4 * self._threads * LANES)) * LANES
-            lows = range(0, columns, span)
-            list(pool.map(lambda low: run(low, min(low + span, columns)), lows))
+                scores = ordered(pool, metric, np.array_split(scores, self._threads))
+            list(pool.map(lambda part: run(*part), product(parts, lows)))
         return sums, target
 
 
-Run = Callable[[int, int], None]
+def ordered(pool: Executor, metric: str, parts: Sequence[Array]) -> Array:
+    """`groups.order` of score vectors, in parallel over parts of them."""
+    return np.concatenate(list(pool.map(lambda part: order(part, metric == "krcc"), parts)))
 
 
-def _spearman(group: Group, ordered: Array, weights: Array, target: Array) -> tuple[Run, Array]:
-    sums = np.empty((2, len(ordered), weights.shape[1]))
-    # Weighted ranks, centred and doubled, are integers; float32 holds those below 2^24.
-    largest = float(target[0].max()) * float(weights.max())
-    kind = np.float32 if largest < 1 << 24 else np.float64
-
-    def run(low: int, high: int) -> None:
-        rows = np.zeros((len(group) + 1, 2 * LANES), kind)
-        spearman_sums(ordered, group.levels, group.codes, weights, low, high, rows, sums, target)
-
-    return run, sums
+def _ties(group: Group, drawn: Array) -> Array:
+    """Members drawn with each distinct target: `[distinct, lanes]` float64."""
+    starts = np.flatnonzero(np.diff(group.levels, prepend=-1))
+    return np.add.reduceat(drawn.astype(np.float64), starts, axis=0)
 
 
-def _pearson(group: Group, scores: Array, weights: Array, target: Array) -> tuple[Run, Array]:
-    sums = np.empty((3, len(scores), weights.shape[1]))
-
-    def run(low: int, high: int) -> None:
-        rows = np.zeros((len(group), 2 * LANES))
-        pearson_sums(scores, group.target, group.codes, weights, low, high, rows, sums, target)
-
-    return run, sums
-
-
-def _kendall(group: Group, ordered: Array, weights: Array, target: Array) -> tuple[Run, Array]:
-    sums = np.empty((3, len(ordered), weights.shape[1]))
-    # There are at most W^2 / 2 pairs.
-    kind = np.int32 if target[0].max() < 1 << 16 else np.int64
-
-    def run(low: int, high: int) -> None:
-        rows = np.zeros((len(group), LANES), kind)
-        tree = np.empty((group.distinct + 1, LANES), kind)
-        args = (ordered, group.levels, group.codes, weights, low, high, rows, tree, sums, target)
-        kendall_sums(*args)
-
-    return run, sums
+def _spearman(group: Group, entries: Array, drawn: Array) -> tuple[Array, Array]:
+    weights, ties = drawn.astype(np.float64), _ties(group, drawn)
+    total = ties.sum(axis=0)
+    # Doubled and centred, so integers; those below 2^24 are exact as float32.
+    ranks = 2 * (ties.cumsum(axis=0) - ties) + ties - total
+    ranked = weights * ranks[group.levels]
+    exact = float(total.max()) * float(drawn.max()) < EXACT_FLOAT32
+    rows = np.zeros((len(group) + 1, 2 * LANES), np.float32 if exact else np.float64)
+    rows[:-1, :LANES], rows[:-1, LANES:] = weights, ranked
+    sums = np.empty((2, len(entries), LANES))
+    spearman_block(entries, rows, sums)
+    sums += np.stack([(weights * ranked).sum(axis=0), (weights**3).sum(axis=0)])[:, None]
+    return sums, (ties**3).sum(axis=0)
 
 
-@compiled
-def members_drawn(codes: Array, weights: Array) -> Array:
-    """Members in each resample, counted with their multiplicities: `[B + 1]` int64."""
-    drawn = np.zeros(weights.shape[1], np.int64)
-    for code in codes:
-        drawn += weights[code]
-    return drawn
+def _pearson(group: Group, scores: Array, drawn: Array) -> tuple[Array, Array]:
+    weights, first = drawn.astype(np.float64), (drawn > 0).argmax(axis=0)
+    values = group.target[:, None] - group.target[first]
+    values -= (weights * values).sum(axis=0) / np.maximum(weights.sum(axis=0), 1)
+    rows = np.concatenate([weights, weights * values], axis=1)
+    sums = np.empty((3, len(scores), LANES))
+    pearson_block(np.ascontiguousarray(scores), first, rows, sums)
+    return sums, (weights * values * values).sum(axis=0)
 
 
-@compiled
-def order_ties(ordered: Array) -> None:
-    """Puts tied entries of each order into ascending order of position, so of target."""
-    for k in range(len(ordered)):
-        row, start = ordered[k], 0
-        for i in range(ordered.shape[1]):
-            if not row[i] & TIED:
-                if i > start:
-                    row[start:i] &= POSITION
-                    row[start : i + 1].sort()
-                    row[start:i] |= TIED
-                start = i + 1
+def _kendall(group: Group, entries: Array, drawn: Array) -> tuple[Array, Array]:
+    ties = _ties(group, drawn)
+    # Members then fit 16 bits, and pairs, at most half their square, fit 32.
+    small = ties.sum(axis=0).max() < EXACT_UINT16
+    rows = drawn if small else drawn.astype(np.int64)
+    tree = np.empty((group.distinct + 2, drawn.shape[1]), rows.dtype)
+    pairs = np.empty(drawn.shape[1], np.uint32 if small else np.int64)
+    nodes = (group.distinct - group.levels).astype(np.uint64)
+    sums = np.empty((3, len(entries), drawn.shape[1]))
+    kendall_block(entries, nodes, rows, tree, pairs, sums)
+    sums[1:] += np.square(drawn, dtype=np.float64).sum(axis=0)
+    return sums, np.square(ties).sum(axis=0)
 
 
 @compiled
-def _load(rows: Array, codes: Array, weights: Array, low: int, high: int) -> int:
-    """Multiplicities of each member in LANES resamples from `low`; 0 from `high` on."""
-    width = min(LANES, high - low)
-    for i in range(len(codes)):
-        source = weights[codes[i]]
-        for lane in range(width):
-            rows[i, lane] = source[low + lane]
-        for lane in range(width, LANES):
-            rows[i, lane] = 0
-    return width
+def spearman_block(entries: Array, rows: Array, sums: Array) -> None:
+    """Sums of `base.spearman`, less what does not depend on the order.
 
-
-@compiled
-def spearman_sums(
-    ordered: Array,
-    levels: Array,
-    codes: Array,
-    weights: Array,
-    low: int,
-    high: int,
-    rows: Array,
-    sums: Array,
-    target: Array,
-) -> None:
-    """Sums of `base.spearman` for resamples `low` to `high`; `rows` is `[n + 1, 2 * LANES]`.
-
-    Right of its multiplicities a row has the member's rank in the target times these.
+    Args:
+        entries: `[K, padded(n)]` of `groups.order`.
+        rows: `[n + 1, 2 * LANES]`: a member's multiplicities, and its ranks in the target times
+            these; the last row is zero.
+        sums: `[2, K, LANES]`, to be filled.
     """
-    state, once = np.empty(2 * LANES), np.empty((3, LANES))
-    ties = np.empty((2, LANES))
-    for start in range(low, high, LANES):
-        width = _load(rows, codes, weights, start, high)
-        _rank_target(rows, levels, once)
-        target[1, start : start + width] = once[0, :width]
-        for k in range(len(ordered)):
-            _products(ordered[k], rows, state)
-            _tied_products(ordered[k], rows, ties)
-            for lane in range(width):
-                product = 2 * state[LANES + lane] + once[1, lane] + ties[0, lane]
-                sums[0, k, start + lane] = product
-                sums[1, k, start + lane] = once[2, lane] + ties[1, lane]
-
-
-@compiled
-def _rank_target(rows: Array, levels: Array, once: Array) -> None:
-    """Fills the right half of `rows`; `once` gets what is the same for every score vector.
-
-    once: cubes of ties in the target; multiplicity times weighted rank; cubes of multiplicities.
-    """
-    count = len(levels)
-    total, below, tie = np.zeros(LANES), np.zeros(LANES), np.zeros(LANES)
-    for i in range(count):
-        total += rows[i, :LANES]
-    once[:] = 0
-    start = 0
-    for i in range(count):
-        tie += rows[i, :LANES]
-        if i + 1 < count and levels[i + 1] == levels[i]:
-            continue
-        for member in range(start, i + 1):
-            for lane in range(LANES):
-                weight = np.float64(rows[member, lane])
-                ranked = weight * (2 * below[lane] + tie[lane] - total[lane])
-                rows[member, LANES + lane] = ranked
-                once[1, lane] += weight * ranked
-                once[2, lane] += weight**3
+    state, ties = np.empty(2 * LANES), np.empty((4, LANES))
+    for k in range(len(entries)):
+        _products(entries[k], rows, state)
+        _tied_products(entries[k], rows, ties)
         for lane in range(LANES):
-            once[0, lane] += tie[lane] ** 3
-            below[lane] += tie[lane]
-            tie[lane] = 0
-        start = i + 1
+            sums[0, k, lane] = 2 * state[LANES + lane] + ties[0, lane]
+            sums[1, k, lane] = ties[1, lane]
 
 
 @compiled
 def _products(entries: Array, rows: Array, state: Array) -> None:
-    """Multiplicities before each entry times its ranked row, summed, as if nothing were tied.
+    """Members before each entry times its ranks, summed, as if nothing were tied.
 
     Four entries at a time, so that `state` is loaded and stored once for them.
     """
-    state[:] = 0
+    for lane in range(2 * LANES):
+        state[lane] = 0
     for i in range(0, len(entries), 4):
         a, b = rows[entries[i] & POSITION], rows[entries[i + 1] & POSITION]
         c, d = rows[entries[i + 2] & POSITION], rows[entries[i + 3] & POSITION]
@@ -210,189 +158,149 @@ def _products(entries: Array, rows: Array, state: Array) -> None:
 
 @compiled
 def _tied_products(entries: Array, rows: Array, ties: Array) -> None:
-    """What ties in the scores add to the products, and to the cubes of multiplicities."""
-    weight, ranked = np.zeros(LANES), np.zeros(LANES)
-    ties[:] = 0
+    """What ties in the scores add to the products, and to the cubes of multiplicities.
+
+    ties: the two results, and the members and ranks of the tie so far.
+    """
+    for lane in range(LANES):
+        for q in range(4):
+            ties[q, lane] = 0
     inside = False
     for i in range(len(entries)):
         tied = (entries[i] & TIED) != 0
         if not (inside or tied):
             continue
+        inside = tied
         row = rows[entries[i] & POSITION]
         for lane in range(LANES):
-            own = np.float64(row[lane])
-            ties[0, lane] -= row[LANES + lane] * (2 * weight[lane] + own)
-            ties[1, lane] -= own**3
-            weight[lane] += own
-            ranked[lane] += row[LANES + lane]
+            own, ranked = np.float64(row[lane]), np.float64(row[LANES + lane])
+            ties[0, lane] -= ranked * (2 * ties[2, lane] + own)
+            ties[1, lane] -= own * own * own
+            ties[2, lane] += own
+            ties[3, lane] += ranked
         if not tied:
             for lane in range(LANES):
-                ties[0, lane] += ranked[lane] * weight[lane]
-                ties[1, lane] += weight[lane] ** 3
-                weight[lane] = ranked[lane] = 0
-        inside = tied
+                own = ties[2, lane]
+                ties[0, lane] += ties[3, lane] * own
+                ties[1, lane] += own * own * own
+                ties[2, lane] = ties[3, lane] = 0
 
 
 @compiled
-def pearson_sums(
-    scores: Array,
-    wanted: Array,
-    codes: Array,
-    weights: Array,
-    low: int,
-    high: int,
-    rows: Array,
-    sums: Array,
-    target: Array,
-) -> None:
-    """Sums of `base.pearson` for resamples `low` to `high`; `rows` is `[n, 2 * LANES]`.
+def pearson_block(scores: Array, first: Array, rows: Array, sums: Array) -> None:
+    """Sums of `base.pearson`, of scores relative to that of the member `first` `[LANES]`.
 
-    Right of its multiplicities a row has the member's centred target times these.
+    Args:
+        scores: `[K, n]`.
+        rows: `[n, 2 * LANES]`: a member's multiplicities, and its centred target times these.
+        sums: `[3, K, LANES]`, to be filled.
     """
-    state, first = np.empty((4, LANES)), np.empty(LANES, np.int64)
-    for start in range(low, high, LANES):
-        width = _load(rows, codes, weights, start, high)
-        for lane in range(width):
-            first[lane] = 0
-            while first[lane] < len(codes) - 1 and rows[first[lane], lane] == 0:
-                first[lane] += 1
-            target[1, start + lane] = _centre_target(rows, wanted, lane, wanted[first[lane]])
-        for k in range(len(scores)):
-            state[:] = 0
-            for lane in range(width):
-                state[3, lane] = scores[k, first[lane]]
-            for i in range(scores.shape[1]):
-                score, row = scores[k, i], rows[i]
-                for lane in range(LANES):
-                    value = score - state[3, lane]
-                    weighted = row[lane] * value
-                    state[0, lane] += weighted
-                    state[1, lane] += weighted * value
-                    state[2, lane] += row[LANES + lane] * value
-            for lane in range(width):
-                for q in range(3):
-                    sums[q, k, start + lane] = state[q, lane]
-
-
-@compiled
-def _centre_target(rows: Array, wanted: Array, lane: int, origin: float) -> float:
-    """Fills the right half of `rows` in one lane; returns the sum of squares."""
-    total = weight = squares = 0.0
-    for i in range(len(wanted)):
-        total += rows[i, lane] * (wanted[i] - origin)
-        weight += rows[i, lane]
-    mean = total / weight if weight > 0 else 0.0
-    for i in range(len(wanted)):
-        value = (wanted[i] - origin) - mean
-        rows[i, LANES + lane] = rows[i, lane] * value
-        squares += rows[i, lane] * value * value
-    return squares
-
-
-@compiled
-def kendall_sums(
-    ordered: Array,
-    levels: Array,
-    codes: Array,
-    weights: Array,
-    low: int,
-    high: int,
-    rows: Array,
-    tree: Array,
-    sums: Array,
-    target: Array,
-) -> None:
-    """Sums of `base.kendall` for resamples `low` to `high`.
-
-    `rows` is `[n, LANES]`, `tree` `[distinct + 1, LANES]`, both of an integer type that holds
-    the number of pairs.
-    """
-    pairs, once, ties = np.empty(LANES, rows.dtype), np.zeros((2, LANES)), np.empty((2, LANES))
-    for start in range(low, high, LANES):
-        width = _load(rows, codes, weights, start, high)
-        _square_target(rows, levels, once)
-        target[1, start : start + width] = once[0, :width]
-        for k in range(len(ordered)):
-            _discordant(ordered[k], rows, levels, tree, pairs)
-            _tied_squares(ordered[k], rows, levels, ties)
-            for lane in range(width):
-                sums[0, k, start + lane] = pairs[lane]
-                sums[1, k, start + lane] = once[1, lane] + ties[0, lane]
-                sums[2, k, start + lane] = once[1, lane] + ties[1, lane]
-
-
-@compiled
-def _square_target(rows: Array, levels: Array, once: Array) -> None:
-    """Squares of the lengths of ties in the target, and of the multiplicities."""
-    tie = np.zeros(LANES)
-    once[:] = 0
-    for i in range(len(levels)):
+    state = np.empty((4, LANES))
+    for k in range(len(scores)):
         for lane in range(LANES):
-            weight = np.float64(rows[i, lane])
-            tie[lane] += weight
-            once[1, lane] += weight * weight
-        if i + 1 == len(levels) or levels[i + 1] != levels[i]:
+            state[0, lane] = state[1, lane] = state[2, lane] = 0
+            state[3, lane] = scores[k, first[lane]]
+        for i in range(scores.shape[1]):
+            score, row = scores[k, i], rows[i]
             for lane in range(LANES):
-                once[0, lane] += tie[lane] * tie[lane]
-                tie[lane] = 0
+                value = score - state[3, lane]
+                weighted = row[lane] * value
+                state[0, lane] += weighted
+                state[1, lane] += weighted * value
+                state[2, lane] += row[LANES + lane] * value
+        for lane in range(LANES):
+            for q in range(3):
+                sums[q, k, lane] = state[q, lane]
 
 
 @compiled
-def _discordant(entries: Array, rows: Array, levels: Array, tree: Array, pairs: Array) -> None:
-    """Pairs with a greater score and a lesser target.
+def kendall_block(
+    entries: Array, nodes: Array, rows: Array, tree: Array, pairs: Array, sums: Array
+) -> None:
+    """Sums of `base.kendall`, less what does not depend on the order.
 
-    Fenwick's tree over the levels, highest first, holds the multiplicities of the members whose
-    score is less than the one that is looked up; members of a tie are added after all its lookups.
+    Args:
+        entries: `[K, >= n]` of `groups.order`, stable.
+        nodes: `[n]` uint64, dense ranks of the target from 1, highest first.
+        rows: `[n, lanes]`, multiplicities.
+        tree: `[distinct + 2, lanes]` of a type that holds a resample's members.
+        pairs: `[lanes]` of a type that holds their pairs.
+        sums: `[3, K, lanes]`, to be filled.
     """
-    distinct, above = len(tree) - 1, np.empty_like(pairs)
+    ties = np.empty((4, len(pairs)))
+    for k in range(len(entries)):
+        _discordant(entries[k], nodes, rows, tree, pairs)
+        _tied_squares(entries[k], nodes, rows, ties)
+        for lane in range(len(pairs)):
+            sums[0, k, lane] = pairs[lane]
+            sums[1, k, lane] = ties[0, lane]
+            sums[2, k, lane] = ties[1, lane]
+
+
+@compiled
+def _discordant(entries: Array, nodes: Array, rows: Array, tree: Array, pairs: Array) -> None:
+    """Pairs of which one has the greater score and the lesser target.
+
+    Fenwick's tree over the targets, highest first, counts the members of lesser score than the
+    one that is looked up; members of a tie are added after all its lookups. The tree's last row
+    is the running count of a lookup.
+    """
+    last, above = len(tree) - 2, tree[len(tree) - 1]
+    one, lanes = np.uint64(1), len(pairs)
     tree[:] = 0
     pairs[:] = 0
     start = 0
-    for end in range(len(levels)):
+    for end in range(len(nodes)):
         position = entries[end] & POSITION
-        node = distinct - np.intp(levels[position]) - 1
+        own, node = rows[position], nodes[position] - one
         above[:] = 0
-        while node > 0:
-            for lane in range(LANES):
-                above[lane] += tree[node, lane]
-            node &= node - 1
-        for lane in range(LANES):
-            pairs[lane] += above[lane] * rows[position, lane]
+        while node != 0:
+            higher = tree[node]
+            for lane in range(lanes):
+                above[lane] += higher[lane]
+            node &= node - one
+        for lane in range(lanes):
+            pairs[lane] += above[lane] * own[lane]
         if entries[end] & TIED:
             continue
         for i in range(start, end + 1):
             position = entries[i] & POSITION
-            node = distinct - np.intp(levels[position])
-            while node <= distinct:
-                for lane in range(LANES):
-                    tree[node, lane] += rows[position, lane]
-                node += node & -node
+            own, node = rows[position], nodes[position]
+            while node <= last:
+                count = tree[node]
+                for lane in range(lanes):
+                    count[lane] += own[lane]
+                node += node & (~node + one)
         start = end + 1
 
 
 @compiled
-def _tied_squares(entries: Array, rows: Array, levels: Array, ties: Array) -> None:
-    """What ties in the scores, and in both, add to the squares of multiplicities."""
-    weight, both = np.zeros(LANES), np.zeros(LANES)
+def _tied_squares(entries: Array, nodes: Array, rows: Array, ties: Array) -> None:
+    """What ties in the scores, and in both, add to the squares of multiplicities.
+
+    ties: the two results, and the members of the two kinds of tie so far.
+    """
+    lanes = ties.shape[1]
     ties[:] = 0
     inside = False
-    for i in range(len(levels)):
+    for i in range(len(nodes)):
         tied = (entries[i] & TIED) != 0
         if not (inside or tied):
             continue
-        position = entries[i] & POSITION
-        same = tied and levels[entries[i + 1] & POSITION] == levels[position]
-        for lane in range(LANES):
-            own = np.float64(rows[position, lane])
-            ties[0, lane] -= own * own
-            ties[1, lane] -= own * own
-            weight[lane] += own
-            both[lane] += own
-        for lane in range(LANES):
-            if not same:
-                ties[1, lane] += both[lane] * both[lane]
-                both[lane] = 0
-            if not tied:
-                ties[0, lane] += weight[lane] * weight[lane]
-                weight[lane] = 0
         inside = tied
+        position = entries[i] & POSITION
+        own = rows[position]
+        for lane in range(lanes):
+            weight = np.float64(own[lane])
+            ties[0, lane] -= weight * weight
+            ties[1, lane] -= weight * weight
+            ties[2, lane] += weight
+            ties[3, lane] += weight
+        if not (tied and nodes[entries[i + 1] & POSITION] == nodes[position]):
+            for lane in range(lanes):
+                ties[1, lane] += ties[3, lane] * ties[3, lane]
+                ties[3, lane] = 0
+        if not tied:
+            for lane in range(lanes):
+                ties[0, lane] += ties[2, lane] * ties[2, lane]
+                ties[2, lane] = 0
