@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -77,6 +79,43 @@ def test_engines_take_pictures_from_where_they_are(limit: int) -> None:
         pictures.copy_batch(lo, min(lo + 4, 10), out)
         assert out[:, 0, 0, 0].tolist() == [min(lo + i, 9) for i in range(4)]
     assert pixels.copied == (3 if limit == 0 else 1)
+
+
+class Stream:
+    """Stands for a CUDA stream: what it is told, in order, in a log of all streams."""
+
+    log: ClassVar[list[str]] = []
+
+    def __init__(self, device: torch.device | None = None, name: str = "own") -> None:
+        self.name = name
+
+    def record_event(self) -> str:
+        self.log.append(f"{self.name} records")
+        return "ready"
+
+    def wait_event(self, event: str) -> None:
+        self.log.append(f"{self.name} waits for {event}")
+
+
+def test_a_batch_is_copied_when_its_stream_is_through(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a CPU, with streams that write down what is asked of them."""
+    from fastclip.stimuli.dali.streaming import StreamedPixels
+
+    def make(rows: Sequence[int]) -> torch.Tensor:
+        Stream.log.append("made")
+        return made(rows).contiguous()
+
+    monkeypatch.setattr(torch.cuda, "Stream", Stream)
+    monkeypatch.setattr(torch.cuda, "stream", nullcontext)
+    monkeypatch.setattr(torch.cuda, "current_stream", lambda device: Stream(device, "engine"))
+    monkeypatch.setattr(torch.Tensor, "record_stream", lambda *_: Stream.log.append("kept"))
+    pixels = StreamedPixels(make, np.arange(50), (50, 2, 2, 3), torch.device("cpu"))
+    assert isinstance(pixels, DevicePixels)
+    out = torch.empty((3, 2, 2, 3), dtype=torch.uint8)
+    pixels.copy_batch(7, 10, out)  # in no order, so that nothing is made ahead
+    assert out[:, 0, 0, 0].tolist() == [7, 8, 9]
+    assert Stream.log == ["made", "own records", "engine waits for ready", "kept"]
+    assert pixels[20:22][:, 1, 1, 2].tolist() == [20, 21]
 
 
 needs_gpu = pytest.mark.skipif(gpus() == 0, reason="no CUDA device")

@@ -55,9 +55,11 @@ class DaliMaker(Maker):
         """See `Maker.generated`."""
         if self.plan.gpu is None:
             return super().generated(index, shape)
+        import torch
+
         from fastclip.stimuli.dali.streaming import StreamedPixels
 
-        return StreamedPixels(self.batch, index, shape, self.plan.gpu)
+        return StreamedPixels(self.batch, index, shape, torch.device("cuda", self.plan.gpu))
 
     def _part(self, rows: Sequence[int]) -> Any:
         keys = self.manifest.keys[list(rows)]

@@ -95,6 +95,7 @@ def _made(pictures: Any, plan: Plan) -> Any:
             adjust_orientation=False,
             jpeg_fancy_upsampling=True,
             hw_decoder_load=0.0,
+            affine=False,  # several processes would tie their threads to the same cores
         )
     elif plan.gpu is not None:
         pictures = pictures.gpu()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -25,7 +24,7 @@ class StreamedPixels(GeneratedPixels):
     Args:
         make: uint8 `[n, H, W, 3]` on the GPU of n rows, queued on the current stream.
         index, shape: as for `GeneratedPixels`.
-        gpu: number of the device.
+        device: the GPU.
     """
 
     def __init__(
@@ -33,12 +32,12 @@ class StreamedPixels(GeneratedPixels):
         make: Callable[[Sequence[int]], Tensor],
         index: Int64Array,
         shape: tuple[int, ...],
-        gpu: int,
+        device: torch.device,
     ) -> None:
-        self._device = torch.device("cuda", gpu)
+        self._device = device
 
-        def on_own_stream(rows: Sequence[int]) -> Any:
-            stream = torch.cuda.Stream(self._device)  # type: ignore[no-untyped-call]  # of a pool
+        def on_own_stream(rows: Sequence[int]) -> _Batch:
+            stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]  # of torch's pool
             with torch.cuda.stream(stream):
                 return _Batch(make(rows), stream.record_event())
 
