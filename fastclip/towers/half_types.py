@@ -30,7 +30,7 @@ FULL = frozenset({
 """Run in float32: norms, reductions, softmax, and functions that overflow or lose digits."""
 
 MOVES = frozenset({
-    "Concat", "Expand", "Flatten", "Gather", "Identity", "Reshape", "Slice", "Squeeze",
+    "Concat", "Expand", "Flatten", "Gather", "Identity", "Reshape", "Slice", "Split", "Squeeze",
     "Transpose", "Unsqueeze",
 })
 # fmt: on
@@ -62,6 +62,7 @@ class _Settling:
         self.half = half
         self.projection = _last_product(graph)
         self.casts: dict[tuple[ir.Value, ir.DataType], ir.Value] = {}
+        self.settled: set[ir.Node] = set()
 
     def settle(self, node: ir.Node) -> None:
         """The node's inputs and outputs, once its inputs' types are final."""
@@ -75,6 +76,7 @@ class _Settling:
         for value, kind in _floating_outputs(node):
             if kind == variable:
                 value.dtype = dtype
+        self.settled.add(node)
 
     def declare_weights(self) -> None:
         """A weight that is only ever cast to half is stored as half."""
@@ -130,12 +132,13 @@ class _Settling:
 
     def _cast(self, value: ir.Value, dtype: ir.DataType, before: ir.Node) -> ir.Value:
         node, number = value.producer(), _number(value)
-        if node and node.op_type in MOVES and len(value.uses()) == 1 and dtype == self.half:
+        if node is not None and dtype == self.half and self._may_follow(node):
             # Half the bytes are moved when the cast comes first.
             for i, moved, kind in _floating_inputs(node):
                 if kind == _variable(node):
                     node.replace_input_with(i, self._as(moved, dtype, node))
-            value.dtype = dtype
+            for output in node.outputs:
+                output.dtype = dtype
             return value
         if number is None:
             cast = ir.node("Cast", [value], attributes={"to": dtype})
@@ -147,6 +150,17 @@ class _Settling:
         output.type, output.shape = ir.TensorType(dtype), value.shape
         self.graph.insert_before(before, cast)
         return output
+
+    def _may_follow(self, node: ir.Node) -> bool:
+        """Whether a cast may go before this node: it moves values, to one place each, and what is
+        there can still be told."""
+        users = [use.node for output in node.outputs for use in output.uses()]
+        return (
+            node.op_type in MOVES
+            and len(users) == len(node.outputs)
+            and self.settled.isdisjoint(users)
+            and (len(users) == 1 or all(map(self._is_weight, node.outputs)))
+        )
 
 
 def _last_product(graph: ir.Graph) -> ir.Node | None:
