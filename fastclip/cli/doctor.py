@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import click
 
+_MARKS = {True: "ok ", False: "BAD", None: "-  "}
+
 
 @click.command(name="doctor")
 def command() -> int:
@@ -12,5 +14,5 @@ def command() -> int:
 
     findings = examine()
     for finding in findings:
-        click.echo(f"{'ok ' if finding.ok else 'BAD'}  {finding.subject:22}{finding.detail}")
-    return 0 if all(finding.ok for finding in findings) else 3
+        click.echo(f"{_MARKS[finding.ok]}  {finding.subject:28}{finding.detail}")
+    return 3 if any(finding.ok is False for finding in findings) else 0

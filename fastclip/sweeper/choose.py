@@ -32,19 +32,12 @@ def choose(
         towers: of the first architecture; asked for only where engines are tried.
 
     Raises:
-        UsageError: the engine does not run on the device, or not at the precision.
-        RefusalError: no engine can be used here; says why for each.
+        RefusalError: no engine passed its trial; says why for each.
     """
-    device = _device(config)
-    names = _names(config, device)
-    precisions = _precisions(config, names)
-    names = tuple(n for n in names if set(precisions) & set(ENGINES.get(n).precisions))
+    device, names, precisions = _asked(config)
     trials: list[Trial] = []
     if len(names) * len(precisions) == 1:
         name, precision = names[0], precisions[0]
-        reason = ENGINES.get(name).unavailable(device)
-        if reason is not None:
-            raise _refusal([Trial(name, precision, reason)], device)
     else:
         trials = _try(config, names, precisions, device, towers(), threads, log)
         best = _best(trials, precisions, device)
@@ -64,6 +57,36 @@ def choose(
     )
 
 
+def refuse_absent(config: SweepConfig, settled: Settled | None) -> None:
+    """Refuse at once what no work can mend: an engine or a device that is not here.
+
+    Args:
+        settled: what the output folder settled earlier.
+
+    Raises:
+        UsageError: the engine does not run on the device, or not at the precision.
+        RefusalError: none of the engines in question can be used here; says why for each.
+    """
+    if settled is None:
+        device, names, precisions = _asked(config)
+    else:
+        device, names = device_of(config, settled), (settled.engine,)
+        precisions = (settled.precision,)
+    trials = [Trial(n, precisions[0], ENGINES.get(n).unavailable(device) or "") for n in names]
+    if not any(trial.passed for trial in trials):
+        raise _refusal(trials, device)
+
+
+def device_of(config: SweepConfig, settled: Settled) -> str:
+    """The device for this sweep: "cuda:1" may be another one than settled the folder."""
+    return settled.device if config.device == "auto" else config.device
+
+
+def runs_on(name: str, kind: str) -> bool:
+    """Whether an engine is made for this kind of device."""
+    return kind in ENGINES.get(name).devices
+
+
 def usable_device() -> str:
     """ "cuda" where torch finds a CUDA device, else "cpu"."""
     import torch
@@ -79,6 +102,15 @@ def likely(config: SweepConfig) -> tuple[str, str]:
     device = _device(config)
     usual = "fp16" if device.startswith("cuda") else "fp32"
     return device, usual if config.precision == "auto" else config.precision
+
+
+def _asked(config: SweepConfig) -> tuple[str, tuple[str, ...], tuple[str, ...]]:
+    """The device, the engines that may be chosen, and the precisions in order of preference."""
+    device = _device(config)
+    names = _names(config, device)
+    precisions = _precisions(config, names)
+    names = tuple(n for n in names if set(precisions) & set(ENGINES.get(n).precisions))
+    return device, names, precisions
 
 
 def _device(config: SweepConfig) -> str:
@@ -97,7 +129,7 @@ def _names(config: SweepConfig, device: str) -> tuple[str, ...]:
             raise UsageError(
                 f"engine '{name}' does not run on '{device}'",
                 where="--engine",
-                mend=f"choose one of: {', '.join(CANDIDATES[kind])}",
+                mend=f"choose one of: {', '.join(n for n in ENGINES if runs_on(n, kind))}",
             )
         return (name,)
     return CANDIDATES[kind]
@@ -162,8 +194,12 @@ def _words(trial: Trial) -> str:
 
 def _refusal(trials: list[Trial], device: str) -> RefusalError:
     reasons = "".join(f"\n  {t.engine} {t.precision}: {t.refusal}" for t in trials)
+    if len(trials) == 1:
+        what = f"engine '{trials[0].engine}' cannot be used on '{device}': {trials[0].refusal}"
+    else:
+        what = f"no engine can be used on '{device}':{reasons}"
     return RefusalError(
-        f"no engine can be used on '{device}':{reasons}",
+        what,
         where="--engine",
-        mend="mend one of these, or measure on the CPU with --device cpu",
+        mend="mend that, or measure on the CPU into another folder: --device cpu",
     )

@@ -15,10 +15,10 @@ REQUIRED = ("torch", "open_clip_torch", "onnx", "numpy", "scipy", "pandas", "pya
 
 @dataclass(frozen=True)
 class Finding:
-    """One line of the doctor's report."""
+    """One line of the doctor's report; `ok` is None for what may well be missing."""
 
     subject: str
-    ok: bool
+    ok: bool | None
     detail: str
 
 
@@ -61,7 +61,8 @@ def _engines() -> Iterator[Finding]:
     reports = {name: _try(lambda name=name: _engine(name)) for name in ENGINES}  # type: ignore[misc]
     works = any(ok for ok, _ in reports.values())
     for name, (ok, detail) in reports.items():
-        yield Finding(f"engine {name}", works, detail if ok else f"not here: {detail}")
+        mark = True if ok else None if works else False
+        yield Finding(f"engine {name}", mark, detail if ok else f"not here: {detail}")
 
 
 def _engine(name: str) -> str:

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from fastclip import __version__
 from fastclip.engines import ENGINES
@@ -21,7 +20,7 @@ from fastclip.machine import usable_cores
 from fastclip.results.table import write_table
 from fastclip.stimuli.drop import drop_pictures
 from fastclip.stimuli.views import ViewStore
-from fastclip.sweeper.choose import choose
+from fastclip.sweeper.choose import choose, device_of, refuse_absent
 from fastclip.sweeper.config import Settled, SweepConfig, agree, settle
 from fastclip.sweeper.environment import write_environment
 from fastclip.sweeper.group import Books, GroupSweep, Outcome
@@ -34,9 +33,6 @@ from fastclip.sweeper.trial import shapes_of
 from fastclip.towers.base import Architecture, Towers
 from fastclip.towers.cache import get_towers
 
-if TYPE_CHECKING:
-    pass
-
 
 def sweep(config: SweepConfig, progress: Progress | None = None) -> Outcome:
     """Measure every checkpoint that is not measured yet; rebuild the tables at the end.
@@ -48,9 +44,10 @@ def sweep(config: SweepConfig, progress: Progress | None = None) -> Outcome:
     progress = progress or Progress(quiet=True)
     out = config.output_dir
     claim_folder(out)
+    settled, warnings = agree(config)
+    refuse_absent(config, settled)
     options = task_options(config)
     plan = make_plan(config, options)
-    settled, warnings = agree(config)
     for text in (*warnings, *plan.notes, *(f"{p}: skipped, {why}" for p, why in plan.skipped)):
         progress.note(text)
     sweeper = Sweeper(config, plan, options, settled, progress)
@@ -168,16 +165,8 @@ class Sweeper:
 
     def _run_groups(self) -> None:
         settled = self.books.settled
-        # "cuda:1" may be another device than the one that settled the folder.
-        device = settled.device if self.config.device == "auto" else self.config.device
         engine_class = ENGINES.get(settled.engine)
-        reason = engine_class.unavailable(device)
-        if reason is not None:
-            raise RefusalError(
-                f"engine '{settled.engine}' cannot run on '{device}': {reason}",
-                where=self.config.output_dir,
-                mend="mend that, or sweep with another engine into another -o folder",
-            )
+        device = device_of(self.config, settled)
         with engine_class(
             precision=settled.precision, threads=settled.threads, device=device
         ) as engine:

@@ -162,3 +162,17 @@ def test_unknown_precisions_and_devices_are_refused() -> None:
         SweepConfig(("x.pt",), Path("out"), precision="fp8")
     with pytest.raises(UsageError, match="unknown device 'tpu'"):
         SweepConfig(("x.pt",), Path("out"), device="tpu")
+
+
+def test_absent_engines_are_refused_before_any_work(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    config = SweepConfig(("x.pt",), Path("out"), device="cpu")
+    monkeypatch.setattr(choosing, "CANDIDATES", {"cpu": ("absent", "right")})
+    choosing.refuse_absent(config, None)
+    monkeypatch.setattr(choosing, "CANDIDATES", {"cpu": ("absent",)})
+    with pytest.raises(RefusalError, match=r"libabsent\.so is not here"):
+        choosing.refuse_absent(config, None)
+    settled = Settled("absent", "fp16", 1, 4, {}, "0", device="cpu")
+    with pytest.raises(RefusalError, match=r"libabsent\.so is not here"):
+        choosing.refuse_absent(config, settled)
