@@ -13,7 +13,7 @@ from fastclip.errors import UsageError
 from fastclip.sweeper.config import SweepConfig
 
 pytest.importorskip("nvidia.dali")
-from dali_helpers import cache, compiled_operator
+from dali_helpers import cache, compiled_operator, gpus
 
 from fastclip.stimuli.dali import operator
 
@@ -51,6 +51,25 @@ def test_a_streamed_sweep_scores_as_a_resident_one(
     assert len(definitions) == 2
     views = [json.loads(p.read_bytes()[:4096]) for p in (shared_cache / "views").iterdir()]
     assert {view["stored"] for view in views} == {True, False}
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(gpus() == 0, reason="no CUDA device")
+def test_a_sweep_streamed_on_the_gpu_scores_as_a_resident_one(
+    run_folder: Path, sets: tuple[str, ...], shared_cache: Path, tmp_path: Path
+) -> None:
+    """PNG, BMP and arrays: the same pixels, though they never were on the host."""
+    operator.load(cache())
+    resident, streamed = (
+        fastclip.sweep(
+            run_folder, tmp_path / decoder, data=sets, cache_dir=shared_cache, workers=2,
+            decoder=decoder, memory=memory, engine="torch-cuda", precision="fp32", batch_size=5,
+        )
+        for decoder, memory in (("pillow", "resident"), ("dali-mixed", "generated"))
+    )  # fmt: skip
+    assert not streamed.attrs["failures"]
+    compared = [*FACTORS, "value", "flag"]
+    pd.testing.assert_frame_equal(streamed[compared], resident[compared], check_exact=True)
 
 
 def test_an_unknown_decoder_is_refused_before_any_work() -> None:

@@ -99,7 +99,7 @@ class DaliDecoder(Decoder):
             operator.load(self._cache_dir)
         except RefusalError:  # no compiler: the bytes are the same, one copy later
             return None
-        return distortion
+        return distortion if operator.registered(gpu=self._gpu is not None) else None
 
 
 class MixedDecoder(DaliDecoder):

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from fastclip.errors import DataError, RefusalError
 from fastclip.stimuli.base import Int64Array, Pixels, UInt8Array
 from fastclip.stimuli.dali.pipelines import Plan
-from fastclip.stimuli.dali.runner import Runner
+from fastclip.stimuli.dali.runner import Runner, reason
 from fastclip.stimuli.maker import Maker
 from fastclip.stimuli.manifest import in_order
 from fastclip.stimuli.pixels import Geometry, geometry, preprocess
@@ -122,13 +122,13 @@ class DaliMaker(Maker):
                     self._runner.run(**{k: feed[place : place + 1] for k, feed in feeds.items()})
                 except RuntimeError as own:
                     raise DataError(
-                        f"DALI cannot decode a picture: {_reason(own)}",
+                        f"DALI cannot decode a picture: {reason(own)}",
                         where=self._source.stat(row)[0],
                         mend="fetch it again, or try --decoder pillow, which knows more formats",
                     ) from own
             raise RefusalError(
                 f"DALI failed on {len(rows)} pictures, each of which it can decode alone: "
-                f"{_reason(error)}",
+                f"{reason(error)}",
                 mend="give it fewer threads (--workers), or use --decoder pillow",
             ) from error
 
@@ -175,10 +175,3 @@ def _size(encoded: bytes) -> tuple[int, int]:
             return image.height, image.width
     except Exception:  # the pipeline will say what is wrong, and of which picture
         return 1, 1
-
-
-def _reason(error: RuntimeError) -> str:
-    """The line of DALI's message that says what happened."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    after = lines.index("encountered:") + 1 if "encountered:" in lines else 0
-    return lines[after] if lines[after:] else str(error)

@@ -10,6 +10,9 @@ import numpy as np
 from fastclip.distortions.base import KernelDistortion
 from fastclip.stimuli.dali.build import build
 
+NAME = "fastclip__Distort"
+"""What DALI calls it: an operator of the module `fastclip`."""
+
 
 def load(cache_dir: Path) -> None:
     """Make `fn.fastclip.distort` known to DALI, compiling it first where the cache has none.
@@ -19,10 +22,17 @@ def load(cache_dir: Path) -> None:
     Raises:
         RefusalError: it cannot be compiled here.
     """
-    from nvidia.dali import backend, plugin_manager
+    from nvidia.dali import plugin_manager
 
-    if "fastclip__Distort" not in backend.RegisteredCPUOps():
+    if not registered(gpu=False):
         plugin_manager.load_library(str(build(cache_dir)))
+
+
+def registered(*, gpu: bool) -> bool:
+    """Whether what was loaded works there: compiled without nvcc it knows the CPU alone."""
+    from nvidia.dali import backend
+
+    return NAME in (backend.RegisteredGPUOps() if gpu else backend.RegisteredCPUOps())
 
 
 def distort(pictures: Any, keys: Any, distortion: KernelDistortion) -> Any:

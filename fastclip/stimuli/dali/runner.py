@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from fastclip.errors import RefusalError
 from fastclip.stimuli.dali.pipelines import Plan, fed
 
 
@@ -34,17 +35,26 @@ class Runner:
 
         Raises:
             RuntimeError: DALI's own; it names no picture.
+            RefusalError: the pipeline cannot be built here.
         """
         with self._turn:
+            if self._pipeline is None:
+                self._pipeline = self._built()
             try:
-                if self._pipeline is None:
-                    self._pipeline = fed(self.plan)
                 for name, feed in feeds.items():
                     self._pipeline.feed_input(name, feed)
                 return self._outputs()
             except RuntimeError:
                 self._pipeline = None
                 raise
+
+    def _built(self) -> Any:
+        try:
+            return fed(self.plan)
+        except (RuntimeError, ValueError) as error:
+            raise RefusalError(
+                f"DALI cannot build its pipeline: {reason(error)}", mend="use --decoder pillow"
+            ) from error
 
     def _outputs(self) -> list[Any]:
         # Arrays and tensors share DALI's memory, and hold it as long as they live.
@@ -56,3 +66,10 @@ class Runner:
 
         (pictures,) = self._pipeline.run(torch.cuda.current_stream(self.plan.gpu))
         return [from_dlpack(picture) for picture in pictures]
+
+
+def reason(error: Exception) -> str:
+    """The line of DALI's message that says what happened."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    after = lines.index("encountered:") + 1 if "encountered:" in lines else 0
+    return lines[after] if lines[after:] else str(error)
