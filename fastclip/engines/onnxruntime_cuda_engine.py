@@ -52,6 +52,9 @@ class OnnxRuntimeCudaEngine(Engine):
     default_shapes = Shapes(image_batch=512, text_batch=256)
     provider: ClassVar[str] = "CUDAExecutionProvider"
 
+    _stream: Stream | None = None
+    _loaded = False
+
     @classmethod
     def unavailable(cls, device: str) -> str | None:
         if device.split(":")[0] not in cls.devices:
@@ -70,16 +73,11 @@ class OnnxRuntimeCudaEngine(Engine):
             return error.what
         return None
 
-    def __init__(self, *, precision: str = "fp16", threads: int = 0, device: str = "cuda") -> None:
-        super().__init__(precision=precision, threads=threads, device=device)
-        self._device = torch.device(device)
-        self._stream: Stream | None = None
-        self._loaded = False
-
     def open(self, towers: Towers, shapes: Shapes) -> None:
         self.close()
         self._towers = towers
         self._shapes = shapes
+        self._device = torch.device(self.device)
         self._stream = Stream(self._device)
         self._target = Target(self.provider, self._device, self._stream.handle, self.threads)
         graphs = {"visual": towers.visual, "text": towers.text}
@@ -105,7 +103,7 @@ class OnnxRuntimeCudaEngine(Engine):
             return DevicePictures(pixels, self._device)
 
     def upload(self, tensors: Mapping[str, Any]) -> Mapping[str, Any]:
-        return upload(tensors, self._device)
+        return upload(tensors, torch.device(self.device))
 
     def load(self, packed: Mapping[str, Any]) -> None:
         self._loaded = False
@@ -147,12 +145,13 @@ class OnnxRuntimeCudaEngine(Engine):
         return super().describe() | versions | describe_device(self.device)
 
     def close(self) -> None:
+        if self._stream is None:
+            return
+        self._stream.synchronize()
         self._sessions, self._weights = {}, {}
-        self._loaded = False
-        if self._stream is not None:
-            self._stream.synchronize()
-            self._stream.release()
+        self._stream.release()
         self._stream = None
+        self._loaded = False
 
     def _active(self) -> AbstractContextManager[None]:
         """The engine's stream, behind and before whatever the caller's is given."""

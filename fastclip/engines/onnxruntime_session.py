@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 CPU = "CPUExecutionProvider"
 
+OTHERWISE = "choose another --precision, or --engine torch-cuda"
+
 MEND = (
     "install onnxruntime-gpu in place of onnxruntime (they share one folder: never both), for "
     "the CUDA major version of this torch; or choose --engine torch-cuda"
@@ -65,7 +67,7 @@ class Target:
             if found := operations_on_cpu(lenient):
                 raise EngineError(
                     f"onnxruntime has no {self.provider} kernel for {what}'s {found}",
-                    mend="choose another --precision, or --engine torch-cuda",
+                    mend=OTHERWISE,
                 ) from None
             raise
 
@@ -86,7 +88,7 @@ class Target:
                     model, options, providers=[(self.provider, self._options())], enable_fallback=0
                 )
         except Exception as error:
-            raise EngineError(f"onnxruntime refuses {what}: {error}", mend=MEND) from error
+            raise EngineError(f"onnxruntime refuses {what}: {error}", mend=OTHERWISE) from error
         if self.provider not in session.get_providers():
             raise EngineError(
                 f"onnxruntime runs {what} on the CPU, though it was told {self.provider}"
