@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from engines.tensorrt_standin.faults import FAULTS, SEEN
+from engines.tensorrt_standin.faults import SEEN, set_faults
 from engines.tensorrt_standin.module import install
 from engines.tensorrt_standin.reach import Reach
 from engines.tensorrt_standin.simulated import SimulatedTensorRT, own_graphs
@@ -115,12 +115,6 @@ def images(engine: SimulatedTensorRT) -> np.ndarray:
 
 def texts(engine: SimulatedTensorRT) -> np.ndarray:
     return engine.fetch(engine.encode_texts(IDS, EOT))
-
-
-def set_faults(**faults: Any) -> None:
-    for name, value in faults.items():
-        assert hasattr(FAULTS, name)
-        setattr(FAULTS, name, value)
 
 
 # What it computes
@@ -315,7 +309,7 @@ def test_a_plan_that_is_not_as_it_was_saved_is_rebuilt(
 def test_a_plan_that_tensorrt_refuses_is_rebuilt(towers: Towers, what: str, value: str) -> None:
     """As where two GPUs pass for one, or libraries were exchanged under one version."""
     opened(towers).close()
-    setattr(FAULTS, what, value)
+    set_faults(**{what: value})
     with opened(towers) as engine:
         assert SEEN.refused_plans == 2
         assert len(SEEN.builds) == 4
@@ -329,7 +323,7 @@ def test_a_plan_that_tensorrt_refuses_is_rebuilt(towers: Towers, what: str, valu
 
 def test_a_dropped_bias_is_no_engine(towers: Towers) -> None:
     """Release notes of TensorRT 11.3: a GEMM bias may be zero, and not in the refit API."""
-    FAULTS.drops = BIAS
+    set_faults(drops=BIAS)
     with pytest.raises(EngineError, match=rf"1 of \d+ weights cannot be changed.*{BIAS}"):
         opened(towers)
 
@@ -359,7 +353,7 @@ def test_the_probe_sees(towers: Towers, faults: dict[str, Any], precision: str) 
 def test_a_plan_that_was_built_again_is_probed_again(towers: Towers, tmp_path: Path) -> None:
     with opened(towers) as engine:
         assert probe_once(engine, towers, SHAPES, tmp_path).passed
-    FAULTS.ignores = BIAS
+    set_faults(ignores=BIAS)
     with opened(towers) as engine:
         # Remembered: the plan is the one that passed.
         assert probe_once(engine, towers, SHAPES, tmp_path).passed
@@ -369,7 +363,7 @@ def test_a_plan_that_was_built_again_is_probed_again(towers: Towers, tmp_path: P
 
 
 def test_weights_that_would_be_merged_are_built_apart(towers: Towers) -> None:
-    FAULTS.merges_equal = True
+    set_faults(merges_equal=True)
     with opened(towers) as engine:
         report = probe(engine, towers, SHAPES)
     assert report.passed, report.explain()
@@ -409,7 +403,7 @@ def test_the_canary_sees(towers: Towers, faults: dict[str, Any], figure: str) ->
 
 
 def test_a_refit_that_fails_once_is_made_good(towers: Towers) -> None:
-    FAULTS.refuses = lambda refit: refit == 2
+    set_faults(refuses=lambda refit: refit == 2)
     with opened(towers) as engine:
         reports = swaps(engine, towers, 3, 4, 3)
     assert all(report.passed for report in reports), [report.explain() for report in reports]
@@ -418,7 +412,7 @@ def test_a_refit_that_fails_once_is_made_good(towers: Towers) -> None:
 
 
 def test_a_refit_that_fails_twice_fails_one_checkpoint(towers: Towers) -> None:
-    FAULTS.refuses = lambda refit: refit in (2, 3)
+    set_faults(refuses=lambda refit: refit in (2, 3))
     with opened(towers) as engine:
         (first,) = swaps(engine, towers, 3)
         assert first.passed
@@ -431,7 +425,7 @@ def test_a_refit_that_fails_twice_fails_one_checkpoint(towers: Towers) -> None:
 
 
 def test_a_build_that_fails_says_why(towers: Towers) -> None:
-    FAULTS.builds_nothing = True
+    set_faults(builds_nothing=True)
     with pytest.raises(EngineError, match=r"cannot build an engine.*could not find any implement"):
         opened(towers)
 
@@ -444,7 +438,7 @@ def test_a_build_that_fails_says_why(towers: Towers) -> None:
     ],
 )
 def test_what_tensorrt_refuses_to_open(towers: Towers, answers: dict[str, Any], said: str) -> None:
-    FAULTS.answers = answers
+    set_faults(answers=answers)
     with pytest.raises(EngineError, match=said):
         opened(towers)
 
@@ -458,24 +452,24 @@ def test_what_tensorrt_refuses_to_open(towers: Towers, answers: dict[str, Any], 
 )
 def test_what_tensorrt_refuses_to_take(towers: Towers, answers: dict[str, Any], said: str) -> None:
     with opened(towers) as engine:
-        FAULTS.answers = answers
+        set_faults(answers=answers)
         with pytest.raises(EngineError, match=said):
             load(engine, towers, 1)
-        FAULTS.answers = {}
+        set_faults(answers={})
         load(engine, towers, 1)
 
 
 def test_what_tensorrt_refuses_to_run(towers: Towers) -> None:
     with opened(towers) as engine:
         load(engine, towers, 1)
-        FAULTS.answers = {"IExecutionContext.execute_async_v3": False}
+        set_faults(answers={"IExecutionContext.execute_async_v3": False})
         with pytest.raises(EngineError, match="refuses to run"):
             images(engine)
 
 
 def test_weights_of_another_type_are_no_engine(towers: Towers) -> None:
     trt = library.tensorrt()
-    FAULTS.answers = {"Refitter.get_weights_prototype": trt.Weights(trt.float16, 0, 7)}
+    set_faults(answers={"Refitter.get_weights_prototype": trt.Weights(trt.float16, 0, 7)})
     with pytest.raises(EngineError, match=r"wants '.*' as 7 values of torch.float16"):
         opened(towers)
 

@@ -81,3 +81,10 @@ def reset() -> None:
         fresh = type(instance)()
         for each in fields(instance):
             setattr(instance, each.name, getattr(fresh, each.name))
+
+
+def set_faults(**faults: Any) -> None:
+    """What is wrong from now on; see `Faults`."""
+    for name, value in faults.items():
+        assert hasattr(FAULTS, name), name
+        setattr(FAULTS, name, value)
