@@ -260,7 +260,6 @@ def test_operations_on_the_cpu_are_counted() -> None:
 
 
 def test_what_the_provider_is_told() -> None:
-    """Names as in onnxruntime 1.31's list of CUDA provider options."""
     options = Target(CUDA, torch.device("cuda:1"), 4711, 1)._options()
     assert options["device_id"] == "1"
     assert options["user_compute_stream"] == "4711"
