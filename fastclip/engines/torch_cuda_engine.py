@@ -69,13 +69,13 @@ class TorchCudaEngine(Engine):
         from fastclip.towers.module import build_module
 
         self.close()
+        self._device = torch.device(self.device)
         self._settings = ExitStack()
         self._settings.enter_context(exact_products())
         self._settings.enter_context(fused_attention())
         torch.set_num_threads(self.threads)
         self._towers = towers
         self._shapes = shapes
-        self._device = torch.device(self.device)
         self._module = build_module(towers).to(self._device)
         states = self._module.model.state_dict(keep_vars=True)
         self._weights: dict[str, Tensor] = {
@@ -83,7 +83,7 @@ class TorchCudaEngine(Engine):
         }
         if self.precision in HALF:
             lower(self._module, HALF[self.precision])
-        self._recorder = Recorder(self._device)
+        self._recorder: Recorder | None = Recorder(self._device)
         self._calls: dict[tuple[str, tuple[int, ...]], _Call] = {}
 
     def manifest(self, towers: Towers) -> Manifest:
@@ -130,8 +130,7 @@ class TorchCudaEngine(Engine):
         self._settings.close()
         self._settings = self._module = None
         self._loaded = False
-        self._weights, self._calls = {}, {}
-        del self._recorder
+        self._weights, self._calls, self._recorder = {}, {}, None
         if self._device.type == "cuda":
             torch.cuda.empty_cache()
 
@@ -149,6 +148,7 @@ class TorchCudaEngine(Engine):
             raise EngineError("no weights are loaded")
         if (kind, shape) not in self._calls:
             dtype = torch.uint8 if kind == "image" else torch.int64
+            assert self._recorder is not None
             inputs = torch.zeros(shape, dtype=dtype, device=self._device)
             try:
                 run = self._recorder.record(self._runner(kind), inputs)
@@ -218,17 +218,17 @@ class TorchCudaCompiledEngine(TorchCudaEngine):
     def open(self, towers: Towers, shapes: Shapes) -> None:
         super().open(towers, shapes)
         assert self._module is not None
-        self._compiled = torch.compile(
+        self._compiled: Callable[[Tensor], Tensor] | None = torch.compile(
             self._module.image,
             fullgraph=True,
             dynamic=False,
             backend=self.backend,
-            options=_repeatable() if self.backend == "inductor" else None,
+            options={"deterministic": True} if self.backend == "inductor" else None,
         )
 
     def close(self) -> None:
         if self._settings is not None:
-            del self._compiled
+            self._compiled = None
             # Or the next architecture would count as a recompilation of this one, and only
             # eight of these are allowed.
             torch.compiler.reset()
@@ -238,11 +238,7 @@ class TorchCudaCompiledEngine(TorchCudaEngine):
         return self._shapes.image_batch
 
     def _tower(self, kind: str) -> Callable[[Tensor], Tensor]:
-        return self._compiled if kind == "image" else super()._tower(kind)
-
-
-def _repeatable() -> dict[str, str | int | bool | Callable[..., Any]]:
-    """The compiler's option to choose kernels by rule, not by timing, where it has one."""
-    from torch._inductor import config
-
-    return {"deterministic": True} if hasattr(config, "deterministic") else {}
+        if kind != "image":
+            return super()._tower(kind)
+        assert self._compiled is not None
+        return self._compiled

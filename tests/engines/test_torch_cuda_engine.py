@@ -277,6 +277,21 @@ def test_settings_of_the_process_return_when_it_closes() -> None:
     engine.close()
 
 
+def test_a_failed_open_leaves_nothing_behind(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(towers: Any) -> None:
+        raise EngineError("open_clip cannot build this architecture")
+
+    before = torch.backends.cudnn.allow_tf32
+    with CompiledSimulated(threads=1) as engine:
+        with monkeypatch.context() as patched, pytest.raises(EngineError, match="cannot build"):
+            patched.setattr("fastclip.towers.module.build_module", fails)
+            engine.open(tiny_towers("vit"), SHAPES)
+        engine.close()
+        assert torch.backends.cudnn.allow_tf32 == before
+        engine.open(tiny_towers("vit"), SHAPES)
+        load(engine, 1)
+
+
 def test_described_by_what_changes_bits() -> None:
     with opened(precision="bf16") as engine:
         described = engine.describe()
