@@ -16,6 +16,7 @@ from fastclip.distortions.levels import parse
 from fastclip.errors import DataError, RefusalError, UsageError
 from fastclip.evaluators.base import ViewRequest
 from fastclip.stimuli.base import PIXEL_DEFINITION, Dataset, DatasetInfo, PictureSource, PixelSpec
+from fastclip.stimuli.decode import decode_rgb
 from fastclip.stimuli.sources import ArrayPictures, FilePictures
 from fastclip.stimuli.views import ViewStore
 
@@ -103,6 +104,14 @@ def test_every_kind_of_file_decodes_as_pillow_has_it(folder: Path, name: str) ->
     (decoded,) = Runner(Plan(1, 1)).run(pictures=[np.frombuffer(encoded, np.uint8)])
     expected = np.asarray(Image.open(io.BytesIO(encoded)).convert("RGB"))
     np.testing.assert_array_equal(decoded, expected)
+
+
+def test_deep_grey_is_scaled_where_pillow_clips() -> None:
+    """The one difference that is known."""
+    buffer = io.BytesIO()
+    Image.fromarray(np.arange(0, 65536, 64, dtype=np.uint16).reshape(32, 32)).save(buffer, "PNG")
+    (decoded,) = Runner(Plan(1, 1)).run(pictures=[np.frombuffer(buffer.getvalue(), np.uint8)])
+    assert decoded[0, 8, 0] == 2 and decode_rgb(buffer.getvalue(), "x")[0, 8, 0] == 255
 
 
 def test_the_pipeline_that_reads_gives_what_the_fed_one_gives(folder: Path) -> None:

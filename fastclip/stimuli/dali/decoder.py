@@ -29,8 +29,8 @@ RESIZE = PIXEL_DEFINITION.partition("/rgb/")[2]
 class DaliDecoder(Decoder):
     """Decodes on the CPU.
 
-    Its pixels were found equal to Pillow's, but another library's decoder defines them: the
-    definition names DALI and its version.
+    Its pixels were found equal to Pillow's (except of 16-bit grey, which it scales where Pillow
+    clips), but another library's decoder defines them: the definition names DALI and its version.
     """
 
     name = "dali"
