@@ -1,4 +1,6 @@
-"""Batched correlations beside scipy's loop: `python bench/correlations.py > bench/results/correlations.json`.
+"""Batched correlations beside scipy's loop.
+
+    python bench/correlations.py > bench/results/correlations.json
 
 K score vectors over N pairs laid out as TID2013 (25 references x 24 types x 5 levels), B bootstrap
 resamples. Groups are the 24 types and all pairs (`types`), or 25 times all pairs (`whole`: the
@@ -14,6 +16,7 @@ With `--device cuda` the CPU's time and the largest difference from its values a
 from __future__ import annotations
 
 import argparse
+import importlib.metadata
 import json
 import platform
 import statistics
@@ -28,6 +31,7 @@ from scipy import stats
 
 from fastclip.machine import processor_name, usable_cores
 from fastclip.statistics.batched import correlate
+from fastclip.statistics.batched.resamples import multiplicities
 
 REFERENCES, TYPES, LEVELS = 25, 24, 5
 SCIPY = {"srcc": stats.spearmanr, "plcc": stats.pearsonr, "krcc": stats.kendalltau}
@@ -52,8 +56,6 @@ def timed(run: Any) -> tuple[float, float, Any]:
 
 def drawn(clusters: np.ndarray, resamples: int, seed: int) -> np.ndarray:
     """Multiplicities `[N, B + 1]` of the pairs, to make scipy's resamples with."""
-    from fastclip.statistics.batched.resamples import multiplicities
-
     _, codes = np.unique(clusters, return_inverse=True)
     return multiplicities(int(codes.max()) + 1, resamples, seed)[codes]
 
@@ -87,7 +89,7 @@ class Case:
         ).values
 
     def sample(self, values: np.ndarray) -> tuple[list[float], float]:
-        """Seconds of one of scipy's coefficients in each group; largest difference from `values`."""
+        """Seconds of one of scipy's coefficients in each group; largest difference found."""
         seconds, worst = [], 0.0
         for g, members in enumerate(self.groups):
             k, b = self.rng.integers(values.shape[0]), self.rng.integers(values.shape[2])
@@ -153,7 +155,7 @@ def main() -> None:
             "python": platform.python_version(),
             "numpy": np.__version__,
             "scipy": scipy.__version__,
-            **{name: sys.modules[name].__version__ for name in ("numba", "numba_cuda") if name in sys.modules},
+            "numba": importlib.metadata.version("numba"),
         },
         "options": vars(options),
         "cases": {},

@@ -93,9 +93,7 @@ class CudaSums:
         self._launch(centre_target, 1, wanted, codes, self._weights, centred, first, target)
         sums = cuda.device_array((3, len(scores), self._columns), np.float64)
         values = cuda.to_device(np.ascontiguousarray(scores))
-        self._launch(
-            pearson_sums, len(scores), values, codes, self._weights, centred, first, sums
-        )
+        self._launch(pearson_sums, len(scores), values, codes, self._weights, centred, first, sums)
         return np.asarray(sums.copy_to_host())
 
     def _kendall(self, group: Group, codes: Any, orders: Array, target: Any) -> Array:
@@ -106,9 +104,7 @@ class CudaSums:
         step = max(1, STEPS // (rounds * len(group)))
         for low in range(0, len(orders), step):
             part = orders[low : low + step]
-            steps = np.empty((len(part), rounds * len(group)), np.uint32)
-            with ThreadPoolExecutor(usable_cores()) as pool:
-                list(pool.map(lambda k: merges(part[k], group.levels, group.codes, steps[k]), range(len(part))))
+            steps = _merged(part, group, rounds)
             device = cuda.device_array((3, len(part), self._columns), np.float64)
             self._launch(
                 kendall_sums,
@@ -127,6 +123,15 @@ class CudaSums:
         """One thread per resample, one row of blocks per score vector."""
         threads = min(THREADS, self._columns)
         function[(-(-self._columns // threads), rows), threads](*arguments)
+
+
+def _merged(entries: Array, group: Group, rounds: int) -> Array:
+    """`merges` of each order, in parallel."""
+    steps = np.empty((len(entries), rounds * len(group)), np.uint32)
+    with ThreadPoolExecutor(usable_cores()) as pool:
+        for row in zip(entries, steps, strict=True):
+            pool.submit(merges, *row, group.levels, group.codes)
+    return steps
 
 
 @kernel
@@ -188,7 +193,7 @@ def rank_target(levels: Array, codes: Array, weights: Array, ranked: Array, targ
 
 @kernel
 def spearman_sums(entries: Array, codes: Array, weights: Array, ranked: Array, sums: Array) -> None:
-    """Sums of `base.spearman`: `entries` `[K, >= n]`, `ranked` `[n, B + 1]`, `sums` `[2, K, B + 1]`."""
+    """Sums of `base.spearman`, `[2, K, B + 1]`; `entries` `[K, >= n]`, `ranked` `[n, B + 1]`."""
     resample, row = cuda.grid(2)
     if resample >= weights.shape[1]:
         return
@@ -236,7 +241,7 @@ def centre_target(
 def pearson_sums(
     scores: Array, codes: Array, weights: Array, centred: Array, first: Array, sums: Array
 ) -> None:
-    """Sums of `base.pearson`: `scores` `[K, n]`, `centred` `[n, B + 1]`, `sums` `[3, K, B + 1]`."""
+    """Sums of `base.pearson`, `[3, K, B + 1]`; `scores` `[K, n]`, `centred` `[n, B + 1]`."""
     resample, row = cuda.grid(2)
     if resample >= weights.shape[1]:
         return
@@ -277,7 +282,7 @@ def kendall_sums(
     weights: Array,
     sums: Array,
 ) -> None:
-    """Sums of `base.kendall`: `steps` `[K, S]` of `merges`, `entries` `[K, >= n]`, `sums` `[3, K, B + 1]`."""
+    """Sums of `base.kendall`, `[3, K, B + 1]`; `steps` `[K, S]`, `entries` `[K, >= n]`."""
     resample, row = cuda.grid(2)
     if resample >= weights.shape[1]:
         return
@@ -311,7 +316,7 @@ def kendall_sums(
 
 
 @compiled
-def merges(entries: Array, levels: Array, codes: Array, steps: Array) -> None:
+def merges(entries: Array, steps: Array, levels: Array, codes: Array) -> None:
     """A merge sort of an order by descending target, as the steps it takes.
 
     A discordant pair is a member of a left half, of lesser score, with a higher target than one
@@ -320,8 +325,8 @@ def merges(entries: Array, levels: Array, codes: Array, steps: Array) -> None:
 
     Args:
         entries: `[>= n]` of `groups.order`, stable.
+        steps: `[ceil(log2 n) * n]`, gets clusters with `RIGHT` and `FIRST`.
         levels, codes: `[n]` of `Group`.
-        steps: gets `[ceil(log2 n) * n]` clusters with `RIGHT` and `FIRST`.
     """
     count = len(levels)
     run, merged = np.empty(count, np.uint32), np.empty(count, np.uint32)
