@@ -16,7 +16,7 @@ COMMANDS = {
     "table": "Rebuild results.csv and results.parquet from the records.",
     "inspect": "Show what a checkpoint file holds, without reading weights.",
     "data": "Verify or fetch data sets.",
-    "ls": "List models, tasks, data sets and engines.",
+    "ls": "List models, tasks, data sets, distortions, decoders and engines.",
     "bench": "Measure the speed of this machine's engines.",
     "cache": "List or prune cached pictures and graphs.",
     "doctor": "Check this machine: packages, kernels, engines, cache.",

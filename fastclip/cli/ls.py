@@ -11,7 +11,7 @@ import click
 
 @click.group(name="ls")
 def command() -> None:
-    """List models, tasks, data sets and engines."""
+    """List models, tasks, data sets, distortions, decoders and engines."""
 
 
 @command.command()
@@ -45,6 +45,36 @@ def datasets() -> None:
         for line in info.citation.strip().splitlines():
             click.echo(f"  {line}")
         click.echo()
+
+
+@command.command()
+def distortions() -> None:
+    """Distortions, their parameters and their published levels."""
+    from fastclip.distortions import DISTORTIONS
+    from fastclip.distortions.levels import PUBLISHED
+
+    for name in DISTORTIONS:
+        kind = DISTORTIONS.get(name)
+        click.echo(
+            f"{name:20}{', '.join(kind.parameters):16}{(kind.__doc__ or '').splitlines()[0]}"
+        )
+        for title, kinds in PUBLISHED.items():
+            if name in kinds:
+                levels = ", ".join(_level(level) for level in kinds[name])
+                click.echo(f"{'':20}{title:16}{levels}")
+
+
+def _level(level: float | tuple[float, ...]) -> str:
+    return f"{level:g}" if isinstance(level, int | float) else ":".join(f"{x:g}" for x in level)
+
+
+@command.command()
+def decoders() -> None:
+    """What can decode pictures; each is another pixel definition."""
+    from fastclip.stimuli.decoders import DECODERS
+
+    for name in DECODERS:
+        click.echo(f"{name:20}{(DECODERS.get(name).__doc__ or '').splitlines()[0]}")
 
 
 @command.command()

@@ -14,6 +14,7 @@ from torch import Tensor
 from fastclip.engines.base import Engine, Shapes, pad_rows, refuse_misfits
 from fastclip.engines.cuda.device import describe_device, no_device
 from fastclip.engines.cuda.pictures import DevicePictures
+from fastclip.engines.cuda.stream import Stream
 from fastclip.engines.cuda.weights import as_tensor, refuse_overflow, upload
 from fastclip.engines.onnxruntime_session import (
     MEND,
@@ -22,7 +23,6 @@ from fastclip.engines.onnxruntime_session import (
     library,
     smallest_model,
 )
-from fastclip.engines.tensorrt.stream import Stream
 from fastclip.errors import EngineError
 from fastclip.towers.lowering import lowered, tidy, weights_to_inputs
 

@@ -12,9 +12,9 @@ from engines.tensorrt_standin.simulated import SimulatedTensorRT, own_graphs
 from tiny_towers import tiny_towers
 
 from fastclip.engines.base import Shapes
+from fastclip.engines.cuda.stream import Stream
 from fastclip.engines.tensorrt import library
 from fastclip.engines.tensorrt.engine import TensorRTEngine
-from fastclip.engines.tensorrt.stream import Stream
 from fastclip.errors import EngineError
 from fastclip.parity.probe import random_state
 from fastclip.towers.base import Towers

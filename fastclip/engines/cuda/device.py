@@ -10,6 +10,8 @@ from typing import Any
 
 import torch
 
+from fastclip.machine import processor_name
+
 
 def no_device(device: str) -> str | None:
     """Why `device` ("cuda", "cuda:1") cannot be used here, or None where it can."""
@@ -82,3 +84,16 @@ def fused_attention() -> Iterator[None]:
         yield
     finally:
         torch.backends.mha.set_fastpath_enabled(before)
+
+
+def device_identity(device: torch.device) -> dict[str, str]:
+    """What compiled code is tied to: the GPU, its capability, the driver."""
+    if device.type != "cuda":
+        return {"gpu": processor_name(), "compute_capability": "none", "driver": "none"}
+    properties = torch.cuda.get_device_properties(device)
+    return {
+        "gpu": f"{properties.name}, {properties.multi_processor_count} multiprocessors, "
+        f"{properties.total_memory} bytes",
+        "compute_capability": f"{properties.major}.{properties.minor}",
+        "driver": driver_version(),
+    }

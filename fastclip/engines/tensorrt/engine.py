@@ -12,15 +12,15 @@ import torch
 from torch import Tensor
 
 from fastclip.engines.base import Engine, Shapes, pad_rows, refuse_misfits
-from fastclip.engines.cuda.device import describe_device, no_device
+from fastclip.engines.cuda.device import describe_device, device_identity, no_device
 from fastclip.engines.cuda.pictures import DevicePictures
+from fastclip.engines.cuda.stream import Stream
 from fastclip.engines.cuda.weights import upload
 from fastclip.engines.tensorrt import library
 from fastclip.engines.tensorrt.build import Profile, build_plan, plan_key
 from fastclip.engines.tensorrt.network import Network, network_of
 from fastclip.engines.tensorrt.plan_cache import PlanCache
 from fastclip.engines.tensorrt.refit import MEND, RefitError
-from fastclip.engines.tensorrt.stream import Stream, machine
 from fastclip.engines.tensorrt.tower import PlanError, Tower
 from fastclip.engines.text_batches import LENGTHS
 from fastclip.errors import EngineError
@@ -77,7 +77,7 @@ class TensorRTEngine(Engine):
         self._towers = towers
         self._shapes = shapes
         self._stream = Stream(self._device)
-        self._machine = machine(self._device)
+        self._machine = device_identity(self._device)
         batches = {"visual": shapes.image_batch, "text": shapes.text_batch}
         graphs = {"visual": towers.visual, "text": towers.text}
         with self._stream.active():

@@ -14,6 +14,7 @@ import onnx_ir.passes.common as common_passes
 import torch
 
 from fastclip.towers.base import TowerGraph
+from fastclip.towers.lowering import tidy, weights_to_inputs
 
 WEIGHTS = "weights"
 """Name of the file, beside the ONNX file, that holds the weights."""
@@ -59,8 +60,11 @@ def network_of(graph: TowerGraph, batch: int) -> Network:
     for value in model.graph.inputs:
         assert value.shape is not None
         value.shape = ir.Shape([batch, *tuple(value.shape)[1:]])
-    weights = [model.graph.initializers[name] for name in graph.initializers]
-    _fold(model, weights)
+    weights = weights_to_inputs(model, graph)
+    tidy(model)
+    for weight in weights:
+        model.graph.inputs.remove(weight)
+        model.graph.initializers[str(weight.name)] = weight
     _cast_first(model.graph)
     common_passes.RemoveUnusedNodesPass()(model)
     offset = 0
@@ -108,26 +112,6 @@ def with_weights(network: Network, weights: Mapping[str, torch.Tensor]) -> bytes
 def bytes_of(tensor: torch.Tensor) -> bytes:
     """A CPU tensor's bytes, whatever its dtype."""
     return tensor.contiguous().reshape(-1).view(torch.uint8).numpy().tobytes()
-
-
-def _fold(model: ir.Model, weights: list[ir.Value]) -> None:
-    """Compute what depends on shapes and constants alone.
-
-    The weights are inputs meanwhile: their shapes are known, their values are not.
-    """
-    from onnxscript import optimizer
-
-    graph = model.graph
-    for weight in weights:
-        del graph.initializers[str(weight.name)]
-        weight.const_value = None
-        graph.inputs.append(weight)
-    common_passes.ShapeInferencePass()(model)
-    optimizer.fold_constants_ir(model, onnx_shape_inference=True)
-    common_passes.RemoveUnusedNodesPass()(model)
-    for weight in weights:
-        graph.inputs.remove(weight)
-        graph.initializers[str(weight.name)] = weight
 
 
 def _cast_first(graph: ir.Graph) -> None:

@@ -9,11 +9,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from fastclip.engines.cuda.stream import Stream
 from fastclip.engines.tensorrt import library
 from fastclip.engines.tensorrt.build import MEND, Profile
 from fastclip.engines.tensorrt.network import DYNAMIC, Network
 from fastclip.engines.tensorrt.refit import refit_of
-from fastclip.engines.tensorrt.stream import Stream
 from fastclip.errors import EngineError
 
 

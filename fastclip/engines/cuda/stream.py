@@ -7,9 +7,6 @@ from contextlib import contextmanager
 
 import torch
 
-from fastclip.engines.cuda.device import driver_version
-from fastclip.machine import processor_name
-
 
 class Stream:
     """The stream that TensorRT and the copies around it work on.
@@ -72,16 +69,3 @@ class Stream:
         """Give the device memory that torch keeps for itself back: TensorRT cannot use it."""
         if self._stream is not None:
             torch.cuda.empty_cache()
-
-
-def machine(device: torch.device) -> dict[str, str]:
-    """What a plan depends on beside TensorRT's version: GPU and driver."""
-    if device.type != "cuda":
-        return {"gpu": processor_name(), "compute_capability": "none", "driver": "none"}
-    properties = torch.cuda.get_device_properties(device)
-    return {
-        "gpu": f"{properties.name}, {properties.multi_processor_count} multiprocessors, "
-        f"{properties.total_memory} bytes",
-        "compute_capability": f"{properties.major}.{properties.minor}",
-        "driver": driver_version(),
-    }
