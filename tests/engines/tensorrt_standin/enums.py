@@ -8,29 +8,15 @@ from engines.tensorrt_standin.pybind import BoundEnum
 
 class BuilderFlag(BoundEnum):
     REFIT = 4
-    DISABLE_TIMING_CACHE = 5
     TF32 = 6
-    STRIP_PLAN = 18
-    REFIT_IDENTICAL = 19
-    REFIT_INDIVIDUAL = 22
 
 
 class NetworkDefinitionCreationFlag(BoundEnum):
     STRONGLY_TYPED = 0
 
 
-class MemoryPoolType(BoundEnum):
-    WORKSPACE = 0
-
-
 class ExecutionContextAllocationStrategy(BoundEnum):
     STATIC = 0
-
-
-class TensorIOMode(BoundEnum):
-    NONE = 0
-    INPUT = 1
-    OUTPUT = 2
 
 
 class TensorLocation(BoundEnum):

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import numpy as np
-from engines.tensorrt_standin.build import Dims, ILogger, Plan, checked
+from engines.tensorrt_standin.build import Plan
 from engines.tensorrt_standin.enums import (
     DataType,
     ExecutionContextAllocationStrategy,
-    TensorIOMode,
     from_numpy,
 )
 from engines.tensorrt_standin.faults import FAULTS, SEEN
 from engines.tensorrt_standin.graph import Graph, Shape, Tensor, read, write
+from engines.tensorrt_standin.parse import ILogger, checked
 from engines.tensorrt_standin.pybind import Bound
 from typing_extensions import Buffer
 
@@ -45,34 +45,8 @@ class ICudaEngine(Bound):
     def refittable(self) -> bool:
         return self._plan.refittable
 
-    @property
-    def num_io_tensors(self) -> int:
-        return len(self._graph.tensors)
-
-    @property
-    def num_optimization_profiles(self) -> int:
-        return max(1, len(self._plan.profiles))
-
-    @property
-    def device_memory_size_v2(self) -> int:
-        return 0
-
-    def get_tensor_name(self, index: int) -> str:
-        return list(self._graph.tensors)[index]
-
-    def get_tensor_mode(self, name: str) -> TensorIOMode:
-        if name not in self._graph.tensors:
-            return TensorIOMode.NONE
-        return TensorIOMode.INPUT if self._tensor(name).is_input else TensorIOMode.OUTPUT
-
     def get_tensor_dtype(self, name: str) -> DataType:
         return from_numpy(self._tensor(name).dtype)
-
-    def get_tensor_shape(self, name: str) -> Dims:
-        return Dims(self._tensor(name).shape)
-
-    def get_tensor_profile_shape(self, name: str, profile_index: int) -> list[Dims]:
-        return [Dims(shape) for shape in self._plan.profiles[profile_index][name]]
 
     def create_execution_context(
         self,
@@ -100,22 +74,13 @@ class IExecutionContext(Bound):
         self._engine = engine
         self._shapes: dict[str, Shape] = {}
         self._addresses: dict[str, int] = {}
-        self._profile = 0
-
-    @property
-    def active_optimization_profile(self) -> int:
-        return self._profile
-
-    def set_optimization_profile_async(self, profile_index: int, stream_handle: int) -> bool:
-        self._profile = profile_index
-        return profile_index < self._engine.num_optimization_profiles
 
     def set_input_shape(self, name: str, shape: tuple) -> bool:
         tensor = self._engine._tensor(name)
         if not tensor.is_input or len(shape) != len(tensor.shape):
             return False
         declared = self._engine._plan.profiles
-        least, _, most = declared[self._profile][name] if declared else (tensor.shape,) * 3
+        least, _, most = declared[0][name] if declared else (tensor.shape,) * 3
         if not all(lo <= n <= hi for lo, n, hi in zip(least, shape, most, strict=True)):
             return False
         self._shapes[name] = tuple(shape)
@@ -125,22 +90,12 @@ class IExecutionContext(Bound):
         self._addresses[name] = memory
         return name in self._engine._graph.tensors and memory != 0
 
-    def get_tensor_address(self, name: str) -> int:
-        return self._addresses.get(name, 0)
-
-    def get_tensor_shape(self, name: str) -> Dims:
-        return Dims(self._shapes.get(name, self._engine._tensor(name).shape))
-
-    def infer_shapes(self) -> list[str]:
-        tensors = self._engine._graph.tensors.values()
-        return [t.name for t in tensors if t.is_input and self._unknown(t)]
-
     def execute_async_v3(self, stream_handle: int) -> bool:
         engine = self._engine
         tensors = engine._graph.tensors
-        if self.infer_shapes() or tensors.keys() - self._addresses.keys():
+        unknown = any(t.is_input and self._unknown(t) for t in tensors.values())
+        if unknown or tensors.keys() - self._addresses.keys():
             return False
-        SEEN.runs += 1
         inputs = {
             t.name: read(self._addresses[t.name], t.dtype, self._shapes.get(t.name, t.shape))
             for t in tensors.values()

@@ -57,7 +57,6 @@ class Seen:
             compute types of its weights.
         deserialised, refused_plans: plans that were loaded, or not.
         refits: of the picture tower.
-        runs: calls of `execute_async_v3`.
         locations: where refitted weights lay ("DEVICE", "HOST").
         timed: builds that found themselves in the timing cache.
     """
@@ -66,7 +65,6 @@ class Seen:
     deserialised: int = 0
     refused_plans: int = 0
     refits: int = 0
-    runs: int = 0
     locations: set[str] = field(default_factory=set)
     timed: int = 0
 

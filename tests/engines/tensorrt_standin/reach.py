@@ -26,10 +26,15 @@ class Place(NamedTuple):
 
 
 class Reach:
-    """While entered, notes what the modules' code does, instruction by instruction."""
+    """While entered, notes what the modules' code does, instruction by instruction.
 
-    def __init__(self, modules: Sequence[ModuleType]) -> None:
+    Args:
+        without: names of functions that are of no interest.
+    """
+
+    def __init__(self, modules: Sequence[ModuleType], without: Sequence[str]) -> None:
         self._modules = modules
+        self._without = without
         self._files = {str(module.__file__) for module in modules}
         self._seen: set[Place] = set()
 
@@ -47,7 +52,7 @@ class Reach:
             f"{place.file}:{line} {attribute}"
             for module in self._modules
             for place, line, attribute in _taken(module)
-            if place not in self._seen
+            if place.code.split(".")[0] not in self._without and place not in self._seen
         ]
 
     def _called(self, frame: FrameType, event: str, arg: Any) -> Any:
@@ -63,7 +68,7 @@ class Reach:
 
 
 def _place(code: CodeType, offset: int) -> Place:
-    return Place(code.co_filename, code.co_firstlineno, code.co_name, offset)
+    return Place(code.co_filename, code.co_firstlineno, code.co_qualname, offset)
 
 
 def _taken(module: ModuleType) -> Iterator[tuple[Place, int, str]]:

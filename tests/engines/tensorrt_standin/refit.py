@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any, overload
 
 import numpy as np
-from engines.tensorrt_standin.build import ILogger, ModelReader, checked
 from engines.tensorrt_standin.enums import DataType, TensorLocation, from_numpy, to_numpy
 from engines.tensorrt_standin.execute import ICudaEngine, refitted
 from engines.tensorrt_standin.faults import SEEN
 from engines.tensorrt_standin.graph import read
+from engines.tensorrt_standin.parse import ILogger, ModelReader, checked
 from engines.tensorrt_standin.pybind import Bound
 from typing_extensions import Buffer
 
@@ -61,24 +60,6 @@ class Refitter(Bound):
             raise TypeError("pybind11::init(): factory function returned nullptr")
         self._engine = engine
         self._set: dict[str, tuple[Weights, TensorLocation]] = {}
-        self._validation = True
-        self._threads = 1
-
-    @property
-    def weights_validation(self) -> bool:
-        return self._validation
-
-    @weights_validation.setter
-    def weights_validation(self, on: bool) -> None:
-        self._validation = on
-
-    @property
-    def max_threads(self) -> int:
-        return self._threads
-
-    @max_threads.setter
-    def max_threads(self, threads: int) -> None:
-        self._threads = threads
 
     def get_all_weights(self) -> list[str]:
         return list(self._engine._plan.listed)
@@ -93,12 +74,6 @@ class Refitter(Bound):
         built = self._engine._plan.weights[weights_name]
         return Weights(from_numpy(built.dtype), 0, built.size)
 
-    def get_named_weights(self, weights_name: str) -> Weights:
-        return self._set[weights_name][0]
-
-    def get_weights_location(self, weights_name: str) -> TensorLocation:
-        return self._set[weights_name][1]
-
     @overload
     def set_named_weights(self, name: str, weights: Weights) -> bool: ...
     @overload
@@ -112,16 +87,7 @@ class Refitter(Bound):
         self._set[name] = (weights, location)
         return True
 
-    def unset_named_weights(self, weights_name: str) -> bool:
-        return self._set.pop(weights_name, None) is not None
-
-    def refit_cuda_engine(self) -> bool:
-        return self._refit()
-
     def refit_cuda_engine_async(self, stream_handle: int) -> bool:
-        return self._refit()
-
-    def _refit(self) -> bool:
         if self.get_missing_weights():
             return False
         shapes = {name: array.shape for name, array in self._engine._plan.weights.items()}
@@ -143,9 +109,6 @@ class OnnxParserRefitter(ModelReader):
 
     def refit_from_bytes(self, model: Buffer, path: str | None = None) -> bool:
         return self.load_model_proto(model, path) and self.refit_model_proto()
-
-    def refit_from_file(self, model: str) -> bool:
-        return self.refit_from_bytes(Path(model).read_bytes(), model)
 
     def refit_model_proto(self) -> bool:
         graph = self._completed()
