@@ -20,8 +20,8 @@ from fastclip.machine import usable_cores
 if TYPE_CHECKING:
     import pandas as pd
 
-    from fastclip.sweeper.progress import Progress
     from fastclip.sweeper.group import Outcome
+    from fastclip.sweeper.progress import Progress
 
 REVISION = 1
 """Raised when equal settings would draw or train something else."""
