@@ -97,7 +97,9 @@ class Case:
             x, y = self.scores[k, rows], self.human[rows]
             wall, _, result = timed(lambda x=x, y=y: SCIPY[self.metric](x, y).statistic)
             seconds.append(wall)
-            worst = max(worst, abs(float(result) - values[k, g, b]))
+            difference = abs(float(result) - values[k, g, b])
+            if not np.isnan(result) or not np.isnan(values[k, g, b]):
+                worst = max(worst, np.inf if np.isnan(difference) else float(difference))
         return seconds, worst
 
     def measure(self) -> dict[str, Any]:

@@ -36,7 +36,9 @@ RESAMPLES_DEFINITION = "philox4x32-10/clusters/1"
 """Identity of the generator, its keying and what is drawn; part of every interval's protocol."""
 
 CHUNK = 1 << 23
-"""Sorted scores held at a time; bounds memory, changes no value."""
+"""Scores, or coefficients of one group, held at a time; bounds memory, changes no value."""
+ROWS = 65535
+"""Score vectors at a time: the most blocks that a CUDA grid has in its second dimension."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +66,7 @@ class Sums(Protocol):
     """Computes the sums on one device; holds the multiplicities of one call."""
 
     def of(self, metric: str, group: Group, scores: Float64Array) -> tuple[Any, Any]:
-        """Sums of `scores` `[K, n]` and of the target, see `METRICS`."""
+        """Sums of contiguous `scores` `[K, n]` and of the target; `METRICS` says which."""
 
 
 def correlate(
@@ -106,6 +108,8 @@ def correlate(
     codes, count = _clusters(clusters, columns.shape[1])
     if metric not in METRICS:
         raise ValueError(f"unknown metric {metric!r}; known: {', '.join(METRICS)}")
+    if metric == "plcc":
+        columns, wanted = _scaled(columns), _scaled(wanted)
     sums = _sums(device, threads, count, resamples, seed)
     shape = (len(columns), len(members), resamples + 1)
     values, reasons = np.full(shape, np.nan), np.full(shape[:2], "", dtype="<U12")
@@ -114,8 +118,8 @@ def correlate(
             reasons[:, g] = "fewer_than_2"
             continue
         group = Group.of(rows, wanted, codes)
-        for chunk in _chunks(len(columns), len(rows)):
-            own = columns[chunk, group.members]
+        for chunk in _chunks(len(columns), max(len(rows), resamples + 1)):
+            own = np.take(columns[chunk], group.members, axis=1)
             values[chunk, g] = METRICS[metric](*sums.of(metric, group, own))
             reasons[chunk, g] = np.where(np.isnan(values[chunk, g, 0]), "constant", "")
             if metric == "plcc":
@@ -222,6 +226,14 @@ def _on_host(values: Any) -> Float64Array:
     return np.asarray(values, np.float64)
 
 
+def _scaled(values: Float64Array) -> Float64Array:
+    """Rows times powers of two that keep squares from over- and underflowing."""
+    finite = np.where(np.isinf(values), 0, np.abs(values))
+    _, exponents = np.frexp(finite.max(axis=-1, keepdims=True, initial=0))
+    scaled: Float64Array = np.ldexp(values, -exponents)
+    return scaled
+
+
 def _members(groups: Sequence[npt.ArrayLike] | None, size: int) -> list[npt.NDArray[np.int64]]:
     if groups is None:
         return [np.arange(size)]
@@ -243,6 +255,6 @@ def _clusters(clusters: Any, size: int) -> tuple[npt.NDArray[np.uint32], int]:
 
 
 def _chunks(count: int, length: int) -> Iterator[slice]:
-    step = max(1, CHUNK // length)
+    step = min(max(1, CHUNK // length), ROWS)
     for low in range(0, count, step):
         yield slice(low, low + step)

@@ -98,7 +98,7 @@ def _pearson(group: Group, scores: Array, drawn: Array) -> tuple[Array, Array]:
     values -= (weights * values).sum(axis=0) / np.maximum(weights.sum(axis=0), 1)
     rows = np.concatenate([weights, weights * values], axis=1)
     sums = np.empty((3, len(scores), LANES))
-    pearson_block(np.ascontiguousarray(scores), first, rows, sums)
+    pearson_block(scores, first, rows, sums)
     return sums, (weights * values * values).sum(axis=0)
 
 
