@@ -102,6 +102,18 @@ def test_nan_weights_fail() -> None:
     assert "image_relative_l2 nan" in report.explain()
 
 
+def test_a_checkpoint_that_comes_again_after_a_stale_one_is_no_false_alarm() -> None:
+    towers = tiny_towers("vit")
+    a, b = states()
+    with OnnxRuntimeEngine(threads=1) as engine:
+        engine.open(towers, SHAPES)
+        canary = Canary(towers, SHAPES, "fp32")
+        engine.load(pack(towers.manifest, a))
+        assert canary.check(engine, pack(towers.module_manifest, a)).passed
+        assert not canary.check(engine, pack(towers.module_manifest, b)).passed
+        assert canary.check(engine, pack(towers.module_manifest, a)).passed
+
+
 def test_a_collapsed_model_is_no_false_alarm() -> None:
     """Every picture the same embedding but for rounding: distances are below the floor."""
     (a, _) = states()
