@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from cpu_engines import ON_CPU
 from open_clip.model import CLIP
 from tiny_towers import CONFIGS, tiny_towers
 
@@ -20,7 +21,6 @@ from fastclip.parity.base import TOLERANCE
 from fastclip.parity.probe import random_state
 from fastclip.towers.recipes import pack
 
-ON_CPU = ("onnxruntime", "torch")
 SHAPES = Shapes(image_batch=4, text_batch=4)
 PICTURES = np.random.default_rng(0).integers(0, 256, (7, 32, 32, 3), dtype=np.uint8)
 IDS = np.random.default_rng(1).integers(1, 80, (3, 20))
