@@ -15,18 +15,19 @@ resample unless every cluster has equally many members in it.
 multiplicities, and average ranks, ties and discordant pairs of the resample are those of the data
 counted with them: one pass over the sorted order, no copy, no sort. Kernels return sums; all sums
 of ranks and pairs are integers below 2^53, so they are exact and the same on every device, and
-the formulas below turn them into coefficients.
+`formulas` turn them into coefficients.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
+from fastclip.statistics.batched.formulas import METRICS
 from fastclip.statistics.batched.groups import Group
 from fastclip.statistics.correlation import Correlation
 
@@ -62,11 +63,11 @@ class BatchedCorrelations:
         return Correlation(None if reason else value, reason)
 
 
-class Sums(Protocol):
-    """Computes the sums on one device; holds the multiplicities of one call."""
+class Coefficients(Protocol):
+    """Computes coefficients on one device; holds the multiplicities of one call."""
 
-    def of(self, metric: str, group: Group, scores: Float64Array) -> tuple[Any, Any]:
-        """Sums of contiguous `scores` `[K, n]` and of the target; `METRICS` says which."""
+    def of(self, metric: str, group: Group, scores: Float64Array) -> Float64Array:
+        """Coefficients `[K, B + 1]` of the group's `scores`, `[K, n]` and contiguous."""
 
 
 def correlate(
@@ -110,7 +111,7 @@ def correlate(
         raise ValueError(f"unknown metric {metric!r}; known: {', '.join(METRICS)}")
     if metric == "plcc":
         columns, wanted = _scaled(columns), _scaled(wanted)
-    sums = _sums(device, threads, count, resamples, seed)
+    coefficients = _on_device(device, threads, count, resamples, seed)
     shape = (len(columns), len(members), resamples + 1)
     values, reasons = np.full(shape, np.nan), np.full(shape[:2], "", dtype="<U12")
     for g, rows in enumerate(members):
@@ -120,7 +121,7 @@ def correlate(
         group = Group.of(rows, wanted, codes)
         for chunk in _chunks(len(columns), max(len(rows), resamples + 1)):
             own = np.take(columns[chunk], group.members, axis=1)
-            values[chunk, g] = METRICS[metric](*sums.of(metric, group, own))
+            values[chunk, g] = coefficients.of(metric, group, own)
             reasons[chunk, g] = np.where(np.isnan(values[chunk, g, 0]), "constant", "")
             if metric == "plcc":
                 infinite = np.isinf(own).any(axis=1) | np.isinf(group.target).any()
@@ -129,79 +130,16 @@ def correlate(
     return BatchedCorrelations(values, reasons)
 
 
-def spearman(sums: Float64Array, target: Float64Array) -> Float64Array:
-    """Pearson's correlation of average ranks.
-
-    Ranks are doubled and centred, so that they are integers: their squares sum to (W^3 - T) / 3
-    with W the number of pictures in the resample and T the sum of cubes of the ties' lengths.
-
-    Args:
-        sums: `[2, K, B + 1]`: products of the two rankings; T of the scores.
-        target: `[2, B + 1]`: W; T of the target.
-    """
-    products, ties = sums
-    weight, target_ties = target
-    cube = weight**3
-    return _ratio(3 * products, cube - ties, cube - target_ties)
-
-
-def pearson(sums: Float64Array, target: Float64Array) -> Float64Array:
-    """Covariance over deviations.
-
-    Scores are taken relative to one of those drawn, which bounds what the subtraction below can
-    lose by the number of pictures, and makes a constant's deviation exactly 0.
-
-    Args:
-        sums: `[3, K, B + 1]`: scores, their squares, their products with the centred target.
-        target: `[2, B + 1]`: number of pictures; squares of the centred target.
-    """
-    total, squares, products = sums
-    weight, target_squares = target
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return _ratio(products, squares - total * (total / weight), target_squares)
-
-
-def kendall(sums: Float64Array, target: Float64Array) -> Float64Array:
-    """tau-b = (concordant - discordant) / sqrt(pairs untied in x * pairs untied in y).
-
-    With squares of ties' lengths summing to X, Y and, for ties in both, Z, ordered pairs are
-    W^2 - X - Y + Z untied in both, W^2 - X and W^2 - Y.
-
-    Args:
-        sums: `[3, K, B + 1]`: discordant pairs; X; Z.
-        target: `[2, B + 1]`: number of pictures W; Y.
-    """
-    discordant, ties, both = sums
-    weight, target_ties = target
-    square = weight**2
-    untied = square - ties - target_ties + both
-    return _ratio(untied - 4 * discordant, square - ties, square - target_ties)
-
-
-METRICS: dict[str, Callable[[Float64Array, Float64Array], Float64Array]] = {
-    "srcc": spearman,
-    "plcc": pearson,
-    "krcc": kendall,
-}
-
-
-def _ratio(product: Float64Array, x: Float64Array, y: Float64Array) -> Float64Array:
-    """product / sqrt(x y), NaN where x or y is 0."""
-    with np.errstate(divide="ignore", invalid="ignore"):
-        value = product / np.sqrt(x * y)
-    return np.clip(np.where((x > 0) & (y > 0), value, np.nan), -1, 1)
-
-
-def _sums(device: str, threads: int, clusters: int, resamples: int, seed: int) -> Sums:
+def _on_device(device: str, threads: int, clusters: int, resamples: int, seed: int) -> Coefficients:
     # Imported here: numba takes half a second that a sweep's start does not have.
     if device == "cpu":
-        from fastclip.statistics.batched.numba_cpu import CpuSums
+        from fastclip.statistics.batched.numba_cpu import CpuCoefficients
 
-        return CpuSums(clusters, resamples, seed, threads)
+        return CpuCoefficients(clusters, resamples, seed, threads)
     if device == "cuda":
-        from fastclip.statistics.batched.numba_cuda import CudaSums
+        from fastclip.statistics.batched.numba_cuda import CudaCoefficients
 
-        return CudaSums(clusters, resamples, seed)
+        return CudaCoefficients(clusters, resamples, seed)
     raise ValueError(f"unknown device {device!r}; known: cpu, cuda")
 
 

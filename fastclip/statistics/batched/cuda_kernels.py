@@ -4,8 +4,8 @@ All threads of a block go over the same sorted order, each with its own resample
 multiplicities, so that they branch together and their loads are neighbours. Ranks and pairs are
 integers throughout: their sums are those of the CPU to the last bit.
 
-Arrays are as in `base` and `groups`: `codes` and `levels` `[n]`, `entries` `[K, >= n]`, `weights`
-`[clusters, B + 1]`, `target` `[2, B + 1]` and `sums` `[2 or 3, K, B + 1]`.
+Arrays are as in `formulas` and `groups`: `codes` and `levels` `[n]`, `entries` `[K, >= n]`,
+`weights` `[clusters, B + 1]`, `target` `[2, B + 1]` and `sums` `[2 or 3, K, B + 1]`.
 """
 
 from __future__ import annotations
@@ -98,7 +98,7 @@ def rank_target(levels: Array, codes: Array, weights: Array, ranked: Array, targ
 
 @kernel
 def spearman_sums(entries: Array, codes: Array, weights: Array, ranked: Array, sums: Array) -> None:
-    """Sums of `base.spearman`, `[2, K, B + 1]`; `entries` `[K, >= n]`, `ranked` `[n, B + 1]`."""
+    """Sums of `formulas.spearman`; `ranked` `[n, B + 1]` of `rank_target`."""
     resample, row = cuda.grid(2)
     if resample >= weights.shape[1]:
         return
@@ -146,7 +146,7 @@ def centre_target(
 def pearson_sums(
     scores: Array, codes: Array, weights: Array, centred: Array, first: Array, sums: Array
 ) -> None:
-    """Sums of `base.pearson`, `[3, K, B + 1]`; `scores` `[K, n]`, `centred` `[n, B + 1]`."""
+    """Sums of `formulas.pearson`; `scores` `[K, n]`, the others of `centre_target`."""
     resample, row = cuda.grid(2)
     if resample >= weights.shape[1]:
         return
@@ -187,7 +187,7 @@ def kendall_sums(
     weights: Array,
     sums: Array,
 ) -> None:
-    """Sums of `base.kendall`, `[3, K, B + 1]`; `steps` `[K, S]`, `entries` `[K, >= n]`."""
+    """Sums of `formulas.kendall`; `steps` `[K, S]` of `numba_cuda.merges`."""
     resample, row = cuda.grid(2)
     if resample >= weights.shape[1]:
         return

@@ -1,4 +1,4 @@
-"""The sums of `base.METRICS` on the CPU: Numba, one resample per vector lane.
+"""The sums of `formulas` on the CPU: Numba, one resample per vector lane.
 
 Work is cut into blocks of resamples. The members' multiplicities in a block (`rows`) stay in the
 processor's cache while all score vectors pass over them. The innermost loops, over lanes, become
@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from fastclip.machine import usable_cores
 from fastclip.statistics.batched.compiled import compiled
+from fastclip.statistics.batched.formulas import METRICS
 from fastclip.statistics.batched.groups import POSITION, TIED, Group, order, padded
 from fastclip.statistics.batched.resamples import multiplicities
 
@@ -31,30 +32,29 @@ EXACT_FLOAT32 = 1 << 24
 EXACT_UINT16 = 1 << 16
 
 
-class CpuSums:
-    """See `base.Sums`."""
+class CpuCoefficients:
+    """See `base.Coefficients`."""
 
     def __init__(self, clusters: int, resamples: int, seed: int, threads: int) -> None:
         self._weights = multiplicities(clusters, resamples, seed)
         self._threads = threads or usable_cores()
 
-    def of(self, metric: str, group: Group, scores: Array) -> tuple[Array, Array]:
-        """See `base.Sums.of`."""
+    def of(self, metric: str, group: Group, scores: Array) -> Array:
+        """See `base.Coefficients.of`."""
         block, lanes = {"srcc": _spearman, "plcc": _pearson, "krcc": _kendall}[metric], LANES
         columns = self._weights.shape[1]
         if metric == "krcc":
             lanes = min(KENDALL_LANES, padded(-(-columns // self._threads), 16))
-        sums = np.empty((2 if metric == "srcc" else 3, len(scores), columns))
-        target = np.empty((2, columns))
+        values = np.empty((len(scores), columns))
 
         def run(rows: slice, low: int) -> None:
             drawn = self._weights[group.codes, low : low + lanes]
             width = drawn.shape[1]
             if width < lanes:
                 drawn = np.pad(drawn, ((0, 0), (0, lanes - width)))
-            found, ties = block(group, scores[rows], drawn)
-            sums[:, rows, low : low + width] = found[..., :width]
-            target[:, low : low + width] = drawn.sum(axis=0, dtype=np.int64)[:width], ties[:width]
+            sums, ties = block(group, scores[rows], drawn)
+            target = np.stack([drawn.sum(axis=0, dtype=np.float64), ties])
+            values[rows, low : low + width] = METRICS[metric](sums, target)[:, :width]
 
         lows = range(0, columns, lanes)
         step = -(-len(scores) // -(-self._threads // len(lows)))
@@ -63,7 +63,7 @@ class CpuSums:
             if metric != "plcc":
                 scores = ordered(pool, metric, np.array_split(scores, self._threads))
             list(pool.map(lambda part: run(*part), product(parts, lows)))
-        return sums, target
+        return values
 
 
 def ordered(pool: Executor, metric: str, parts: Sequence[Array]) -> Array:
@@ -77,6 +77,11 @@ def _ties(group: Group, drawn: Array) -> Array:
     return np.add.reduceat(drawn.astype(np.float64), starts, axis=0)
 
 
+def _cubes(lengths: Array) -> Array:
+    """Sums of cubes, exact as a power need not be."""
+    return np.asarray((lengths * lengths * lengths).sum(axis=0))
+
+
 def _spearman(group: Group, entries: Array, drawn: Array) -> tuple[Array, Array]:
     weights, ties = drawn.astype(np.float64), _ties(group, drawn)
     total = ties.sum(axis=0)
@@ -88,8 +93,8 @@ def _spearman(group: Group, entries: Array, drawn: Array) -> tuple[Array, Array]
     rows[:-1, :LANES], rows[:-1, LANES:] = weights, ranked
     sums = np.empty((2, len(entries), LANES))
     spearman_block(entries, rows, sums)
-    sums += np.stack([(weights * ranked).sum(axis=0), (weights**3).sum(axis=0)])[:, None]
-    return sums, (ties**3).sum(axis=0)
+    sums += np.stack([(weights * ranked).sum(axis=0), _cubes(weights)])[:, None]
+    return sums, _cubes(ties)
 
 
 def _pearson(group: Group, scores: Array, drawn: Array) -> tuple[Array, Array]:
@@ -118,7 +123,7 @@ def _kendall(group: Group, entries: Array, drawn: Array) -> tuple[Array, Array]:
 
 @compiled
 def spearman_block(entries: Array, rows: Array, sums: Array) -> None:
-    """Sums of `base.spearman`, less what does not depend on the order.
+    """Sums of `formulas.spearman`, less what does not depend on the order.
 
     Args:
         entries: `[K, padded(n)]` of `groups.order`.
@@ -188,7 +193,7 @@ def _tied_products(entries: Array, rows: Array, ties: Array) -> None:
 
 @compiled
 def pearson_block(scores: Array, first: Array, rows: Array, sums: Array) -> None:
-    """Sums of `base.pearson`, of scores relative to that of the member `first` `[LANES]`.
+    """Sums of `formulas.pearson`, of scores relative to that of the member `first` `[LANES]`.
 
     Args:
         scores: `[K, n]`.
@@ -217,7 +222,7 @@ def pearson_block(scores: Array, first: Array, rows: Array, sums: Array) -> None
 def kendall_block(
     entries: Array, nodes: Array, rows: Array, tree: Array, pairs: Array, sums: Array
 ) -> None:
-    """Sums of `base.kendall`, less what does not depend on the order.
+    """Sums of `formulas.kendall`, less what does not depend on the order.
 
     Args:
         entries: `[K, >= n]` of `groups.order`, stable.

@@ -1,4 +1,4 @@
-"""The sums of `base.METRICS` on a CUDA device: what the kernels are given.
+"""Coefficients on a CUDA device: what the kernels are given.
 
 Resamples are drawn and counted on the device. Sorting stays on the host, once per score vector
 and group.
@@ -17,6 +17,7 @@ import numpy.typing as npt
 from fastclip.errors import RefusalError
 from fastclip.machine import usable_cores
 from fastclip.statistics.batched.compiled import compiled
+from fastclip.statistics.batched.formulas import METRICS
 from fastclip.statistics.batched.groups import POSITION, Group
 from fastclip.statistics.batched.numba_cpu import ordered
 
@@ -38,8 +39,8 @@ STEPS = 1 << 26
 """Entries of merges held at a time: 256 MiB."""
 
 
-class CudaSums:
-    """See `base.Sums`."""
+class CudaCoefficients:
+    """See `base.Coefficients`."""
 
     def __init__(self, clusters: int, resamples: int, seed: int) -> None:
         if not cuda.is_available():
@@ -51,8 +52,8 @@ class CudaSums:
         self._launch(kernels.draw, 1, *key, self._weights, largest)
         self._largest = int(largest.copy_to_host().max())
 
-    def of(self, metric: str, group: Group, scores: Array) -> tuple[Array, Array]:
-        """See `base.Sums.of`."""
+    def of(self, metric: str, group: Group, scores: Array) -> Array:
+        """See `base.Coefficients.of`."""
         codes = cuda.to_device(group.codes)
         target = cuda.device_array((2, self._columns), np.float64)
         self._launch(kernels.members_drawn, 1, codes, self._weights, target)
@@ -61,7 +62,7 @@ class CudaSums:
                 scores = ordered(pool, metric, np.array_split(scores, usable_cores()))
         run = {"srcc": self._spearman, "plcc": self._pearson, "krcc": self._kendall}[metric]
         sums = run(group, codes, scores, target)
-        return sums, target.copy_to_host()
+        return METRICS[metric](sums, target.copy_to_host())
 
     def _spearman(self, group: Group, codes: Any, orders: Array, target: Any) -> Array:
         drawn = int(target.copy_to_host()[0].max())
