@@ -10,6 +10,8 @@ scipy's loop would take hours, so a sample of its coefficients is timed in turn 
 whole call, spread evenly over groups, and its time is the sum over groups of the median time of
 one coefficient there. The sampled coefficients are compared with fastclip's.
 
+Processor seconds are given beside wall seconds, for machines that do other work meanwhile.
+
 With `--device cuda` the CPU's time and the largest difference from its values are given too.
 """
 
@@ -18,6 +20,7 @@ from __future__ import annotations
 import argparse
 import importlib.metadata
 import json
+import os
 import platform
 import sys
 import time
@@ -154,7 +157,11 @@ def main() -> None:
     options = parser.parse_args()
     warnings.simplefilter("ignore")
     report: dict[str, Any] = {
-        "machine": {"processor": processor_name(), "cores": usable_cores()},
+        "machine": {
+            "processor": processor_name(),
+            "cores": usable_cores(),
+            "load_before": os.getloadavg()[0],
+        },
         "versions": {
             "python": platform.python_version(),
             "numpy": np.__version__,
