@@ -80,10 +80,13 @@ def encode_prompts(engine: Engine, batches: Sequence[TextBatch], n: int) -> npt.
 
     Rows that no batch answers are NaN.
     """
-    embeddings = np.empty((n, 0), np.float32)
+    if not batches:
+        return np.empty((n, 0), np.float32)
+    # Fetched at once: a device must not wait for the host between batches.
+    outputs = engine.fetch(*(engine.encode_texts(batch.ids, batch.eot) for batch in batches))
+    embeddings = np.full((n, outputs.shape[1]), np.nan, np.float32)
+    low = 0
     for batch in batches:
-        outputs = engine.fetch(engine.encode_texts(batch.ids, batch.eot))
-        if embeddings.shape[1] == 0:
-            embeddings = np.full((n, outputs.shape[1]), np.nan, np.float32)
-        embeddings[batch.rows] = outputs[batch.source]
+        embeddings[batch.rows] = outputs[low : low + len(batch.ids)][batch.source]
+        low += len(batch.ids)
     return embeddings
