@@ -10,7 +10,8 @@ demo: $(VENV)/.installed-cpu
 	$(BIN)/fastclip demo
 
 test: $(VENV)/.installed-dev
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not long and not alone"
+	$(BIN)/python -m pytest -m alone
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)

@@ -42,6 +42,7 @@ class Report:
             "gpu": gpu() if device.startswith("cuda") else None,
             "machine": machine(),
             "versions": versions(),
+            "finished": False,
             "failures": [],
         }
         self._write()
@@ -58,9 +59,15 @@ class Report:
         print(f"FAILED: {what}")
         self._write()
 
-    @property
-    def exit_code(self) -> int:
-        """1 where anything failed."""
+    def put(self, name: str, value: Any) -> None:
+        """Put `value` under `name` in place of what was there."""
+        self.body[name] = value
+        self._write()
+
+    def finish(self) -> int:
+        """Mark the report as whole; a part that was cut short has none of this. 1 on failures."""
+        self.body["finished"] = True
+        self._write()
         return 1 if self.body["failures"] else 0
 
     def _write(self) -> None:
@@ -114,6 +121,8 @@ def run_tests(report: Report, *arguments: str) -> None:
         else:
             outcomes["passed"] += 1
     report.add("tests", {"arguments": list(arguments), **outcomes})
+    if not outcomes["passed"]:
+        report.fail(f"no test of {' '.join(arguments)} was run")
 
 
 def architectures(small: bool, *names: str) -> tuple[str, ...]:

@@ -43,7 +43,7 @@ def main() -> int:
         for name, root in sets.items():
             differences(report, name, root, options.device)
         speed(report, sets["jpeg-420-q90"], options, 16 if options.small else 64)
-    return report.exit_code
+    return report.finish()
 
 
 def make(folder: Path, count: int) -> dict[str, Path]:

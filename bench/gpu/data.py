@@ -27,8 +27,9 @@ def main() -> int:
         size = checkpoints(work / "run", options.small)
         for job in jobs:
             job.result()
+    (work / "done").touch()
     report.add("made", {"files": FILES, "bytes_each": size, "seconds": time.perf_counter() - began})
-    return report.exit_code
+    return report.finish()
 
 
 def tid(sets: Path, small: bool) -> None:

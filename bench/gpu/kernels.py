@@ -38,7 +38,7 @@ def main() -> int:
         report.add("kernels", distortion(report, text, options.device, options.small))
     report.add("kernels", resize(report, options.device, options.small))
     report.add("correlations", correlations(report, options.device, options.small))
-    return report.exit_code
+    return report.finish()
 
 
 def distortion(report: common.Report, text: str, device: str, small: bool) -> dict[str, Any]:

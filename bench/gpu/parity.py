@@ -31,6 +31,11 @@ def main() -> int:
     kind = options.device.split(":")[0]
     names = [options.engine] if options.engine else [n for n in ENGINES if not n.startswith("tens")]
     names = [name for name in names if kind in ENGINES.get(name).devices]
+    if options.engine:
+        reason = ENGINES.get(options.engine).unavailable(options.device)
+        if not names or reason:
+            report.fail(f"{options.engine} is not here: {reason or 'it runs on CUDA'}")
+            return report.finish()
     for architecture in common.architectures(options.small, *NAMES):
         towers = get_towers(architecture_of(architecture), cache_dir=cache_folder(None), text=True)
         for name in names:
@@ -47,7 +52,7 @@ def main() -> int:
         report.add("times", bench_engines(first, device=options.device, engines=tuple(names)))
     pattern = ("-k", options.engine.split("-")[0]) if options.engine else ()
     common.run_tests(report, *TESTS, *pattern)
-    return report.exit_code
+    return report.finish()
 
 
 def compare(name: str, precision: str, device: str, towers: Any) -> dict[str, Any]:

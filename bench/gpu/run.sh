@@ -8,9 +8,9 @@
 # what it had. Without a PART, all run for which the packages are there.
 #
 # Settings, as environment variables:
-#   PYTHON   the interpreter that has torch (python3)
-#   WHEELS   a folder of wheels the machine lacks: open_clip_torch, ftfy, wcwidth; for ort, dali
-#            and tensorrt onnxruntime-gpu, nvidia-dali-cuda130, tensorrt-cu13 with their own
+#   PYTHON   the interpreter that has torch, and what fastclip is built and tested with (python3)
+#   WHEELS   a folder of wheels it lacks: open_clip_torch, ftfy, wcwidth; for ort, dali and
+#            tensorrt onnxruntime-gpu, nvidia-dali-cuda130, tensorrt-cu13 with what they need
 #   RESULTS  where the JSON goes (bench/results)
 #   WORK     scratch space for checkpoints and pictures, 15 GB (a temporary folder)
 #   DEVICE   cuda, or cpu to try the script itself (cuda)
@@ -33,6 +33,19 @@ if [ -n "$WHEELS" ] && compgen -G "$WHEELS/*.whl" >/dev/null; then
 fi
 export PYTHONPATH="$WORK/site${PYTHONPATH:+:$PYTHONPATH}"
 
+missing=()
+needed="torch torchvision open_clip ftfy onnx onnxscript onnx_ir numba scipy pandas pyarrow click rich"
+needed+=" PIL safetensors pytest"
+if [ "$DEVICE" = cuda ]; then needed+=" scikit_build_core nanobind"; fi
+for module in $needed; do
+    "$PYTHON" -c "import importlib.util as u, sys; sys.exit(u.find_spec('$module') is None)" ||
+        missing+=("$module")
+done
+if [ ${#missing[@]} -gt 0 ]; then
+    echo "missing modules: ${missing[*]}; put their wheels into a folder and name it in WHEELS"
+    exit 3
+fi
+
 if [ "$DEVICE" = cuda ]; then
     FASTCLIP_CUDA=ON CMAKE_ARGS="-DCMAKE_CUDA_ARCHITECTURES=90-real" "$PYTHON" -m pip install -q \
         --no-index --no-deps --no-build-isolation --editable . || exit 3
@@ -48,6 +61,16 @@ if [ ${#PARTS[@]} -eq 0 ]; then
     if has nvidia.dali; then PARTS+=(dali); fi
     if has tensorrt; then PARTS+=(tensorrt); fi
 fi
+
+for name in "${PARTS[@]}"; do
+    case $name in
+    kernels | parity | engines | sweep | ort | dali | tensorrt) ;;
+    *)
+        echo "unknown part '$name': choose of kernels parity engines sweep ort dali tensorrt"
+        exit 2
+        ;;
+    esac
+done
 
 failed=()
 part() { # part NAME SCRIPT ARGS...
@@ -69,16 +92,12 @@ for name in "${PARTS[@]}"; do
     parity) part parity parity ;;
     engines) part engines engines ;;
     sweep)
-        [ -d "$WORK/sweep" ] || part data data --work "$WORK/sweep"
+        [ -f "$WORK/sweep/done" ] || { rm -rf "$WORK/sweep"; part data data --work "$WORK/sweep"; }
         part sweep sweep --work "$WORK/sweep"
         ;;
     ort) part ort parity --engine onnxruntime-cuda --time ;;
     dali) part dali dali ;;
     tensorrt) part tensorrt parity --engine tensorrt --time ;;
-    *)
-        echo "unknown part '$name': choose of kernels parity engines sweep ort dali tensorrt"
-        exit 2
-        ;;
     esac
 done
 

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -26,28 +28,29 @@ def main() -> int:
     report = common.Report(options.output, options.device)
     swaps = 24 if options.small else options.swaps
     links = link(options.work, swaps)
-    times = sweep(options, links)
-    times_between = [b - a for a, b in zip(times["done"], times["done"][1:], strict=False)]
-    each = median(times_between)
-    steady = (times["done"][-1] - times["done"][0]) / (len(times["done"]) - 1)
-    report.add(
-        "sweep",
-        {
-            "swaps": len(times["done"]),
-            "engine": times["engine"],
-            "precision": times["precision"],
-            "seconds_per_checkpoint_mean": steady,
-            "seconds_per_checkpoint_median": each,
-            "seconds_to_first": times["done"][0],
-            "stages_median": times["stages"],
-            "aim": AIM,
-        },
-    )
-    if len(times["done"]) != swaps:
-        report.fail(f"{len(times['done'])} of {swaps} checkpoints were measured")
-    if not options.small and steady > AIM:
-        report.fail(f"{steady:.2f} s per checkpoint, aim {AIM}")
-    return report.exit_code
+    found = sweep(options, links, lambda done, stages: report.put("sweep", summary(done, stages)))
+    report.put("sweep", report.body["sweep"] | found)
+    swept = report.body["sweep"]["swaps"]
+    if swept != swaps:
+        report.fail(f"{swept} of {swaps} checkpoints were measured")
+    mean = report.body["sweep"]["seconds_per_checkpoint_mean"]
+    if not options.small and mean > AIM:
+        report.fail(f"{mean:.2f} s per checkpoint, aim {AIM}")
+    return report.finish()
+
+
+def summary(done: list[float], stages: list[dict[str, float]]) -> dict[str, Any]:
+    """Seconds per checkpoint after the first, and where they went."""
+    between = [b - a for a, b in pairwise(done)]
+    names = sorted({name for row in stages for name in row})
+    return {
+        "swaps": len(done),
+        "seconds_to_first": done[0],
+        "seconds_per_checkpoint_mean": (done[-1] - done[0]) / max(1, len(between)),
+        "seconds_per_checkpoint_median": median(between or [0.0]),
+        "stages_median": {n: median(row.get(n, 0.0) for row in stages) for n in names},
+        "aim": AIM,
+    }
 
 
 def link(work: Path, swaps: int) -> Path:
@@ -65,8 +68,8 @@ def link(work: Path, swaps: int) -> Path:
     return folder
 
 
-def sweep(options: Any, links: Path) -> dict[str, Any]:
-    """Sweep, noting when each checkpoint was done and what its stages took."""
+def sweep(options: Any, links: Path, tell: Callable[..., None]) -> dict[str, Any]:
+    """Sweep, telling every tenth time when each checkpoint was done and what its stages took."""
     from fastclip.checkpoints import find
     from fastclip.sweeper.config import SweepConfig, read_settled
     from fastclip.sweeper.ledger import Ledger
@@ -81,6 +84,8 @@ def sweep(options: Any, links: Path) -> dict[str, Any]:
         def checkpoint_done(self, name: str, *, cached: bool, **rest: Any) -> None:
             done.append(time.perf_counter() - began)
             stages.append(dict(rest.get("seconds") or {}))
+            if len(done) % 10 == 1:
+                tell(done, stages)
             super().checkpoint_done(name, cached=cached, **rest)
 
     # Equal files and equal weights are measured once; here each link is another checkpoint.
@@ -98,12 +103,11 @@ def sweep(options: Any, links: Path) -> dict[str, Any]:
     run(config, Watch(live=False))
     settled = read_settled(config.output_dir)
     assert settled is not None
-    names = {name for row in stages for name in row}
+    tell(done, stages)
     return {
-        "done": done,
         "engine": settled.engine,
         "precision": settled.precision,
-        "stages": {n: median(row.get(n, 0.0) for row in stages[1:]) for n in sorted(names)},
+        "trials": [dict(trial) for trial in settled.trials],
     }
 
 

@@ -70,7 +70,7 @@ def table(report: dict[str, Any]) -> Iterator[str]:
     """The report of one architecture as lines of text."""
     yield (
         f"{report['architecture']} on {report['device_name']}: "
-        f"{report['flop_per_picture'] / 1e9:.2f} GFLOP a picture"
+        f"{report['flop_per_picture'] / 1e9:.3g} GFLOP a picture"
     )
     passed = [row for row in report["engines"] if not row["refusal"]]
     cells = [[title for _, title, _ in _COLUMNS]]

@@ -156,7 +156,7 @@ def _number(text: str, name: str, value: str) -> float:
 
 def _severity(text: str, value: str, count: int) -> int:
     """Index of a severity."""
-    if not value.isdecimal() or not 1 <= int(value) <= count:
+    if not (value.isascii() and value.isdecimal()) or not 1 <= int(value) <= count:
         raise UsageError(
             f"'{text}': severity '{value}' does not exist",
             mend=f"choose one of: {', '.join(str(i + 1) for i in range(count))}",

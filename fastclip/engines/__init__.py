@@ -11,7 +11,9 @@ ENGINES: Registry[type[Engine]] = Registry(
         "onnxruntime": "fastclip.engines.onnxruntime_engine:OnnxRuntimeEngine",
         "torch": "fastclip.engines.torch_engine:TorchEngine",
         "torch-cuda": "fastclip.engines.torch_cuda_engine:TorchCudaEngine",
-        "torch-cuda-compiled": "fastclip.engines.torch_cuda_engine:TorchCudaCompiledEngine",
+        "torch-cuda-compiled": (
+            "fastclip.engines.torch_cuda_compiled_engine:TorchCudaCompiledEngine"
+        ),
         "onnxruntime-cuda": "fastclip.engines.onnxruntime_cuda_engine:OnnxRuntimeCudaEngine",
         "tensorrt": "fastclip.engines.tensorrt.engine:TensorRTEngine",
     },

@@ -11,7 +11,8 @@ from fastclip.errors import UsageError
 from fastclip.machine import processor_name, usable_cores
 from fastclip.stimuli.cache import cache_folder
 from fastclip.sweeper.ceilings import flop_per_picture, matrix_product_rate
-from fastclip.sweeper.choose import usable_device
+from fastclip.sweeper.choose import refusal, usable_device
+from fastclip.sweeper.config import refuse_unknown
 from fastclip.sweeper.environment import machine, versions
 from fastclip.sweeper.trial import Trial, shapes_of, try_engine
 from fastclip.towers.cache import get_towers
@@ -42,17 +43,20 @@ def bench_engines(
         under "engines" a `Trial` each, with `image_batch` and `fraction_of_matrix_rate`.
 
     Raises:
-        UsageError: an unknown architecture or engine.
+        UsageError: an unknown architecture, engine, device or precision.
+        RefusalError: none of the engines can be used here; says why for each.
     """
     for name in engines:
         ENGINES.get(name)
+    for precision in precisions or ("auto",):
+        refuse_unknown(device, precision)
     threads = workers or usable_cores()
     device = usable_device() if device == "auto" else device
     kind = device.split(":")[0]
     towers = get_towers(architecture_of(architecture), cache_dir=cache_folder(cache_dir), text=True)
     flop = flop_per_picture(towers)
     rates: dict[str, float] = {}
-    rows = []
+    trials: list[Trial] = []
     for name in engines or tuple(n for n in ENGINES if kind in ENGINES.get(n).devices):
         for precision in ENGINES.get(name).precisions:
             if precisions and precision not in precisions:
@@ -68,12 +72,14 @@ def bench_engines(
             )
             if trial.passed and precision not in rates:
                 rates[precision] = matrix_product_rate(device, precision)
-            rows.append(_row(trial, flop, rates.get(precision), batch_size))
-    if not rows:
+            trials.append(trial)
+    if not trials:
         raise UsageError(
             f"no engine on '{device}' knows precision {', '.join(precisions)}",
             mend="`fastclip ls engines` shows which engine knows which",
         )
+    if not any(trial.passed for trial in trials):
+        raise refusal(trials, device)
     return {
         "architecture": towers.architecture.name,
         "device": device,
@@ -82,7 +88,7 @@ def bench_engines(
         "versions": versions(),
         "flop_per_picture": flop,
         "matrix_rate": rates,
-        "engines": rows,
+        "engines": [_row(t, flop, rates.get(t.precision), batch_size) for t in trials],
     }
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
+from pathlib import Path
 
 from fastclip.engines import CANDIDATES, ENGINES, engine_name
 from fastclip.errors import RefusalError, UsageError
@@ -74,7 +75,7 @@ def refuse_absent(config: SweepConfig, settled: Settled | None) -> None:
         precisions = (settled.precision,)
     trials = [Trial(n, precisions[0], ENGINES.get(n).unavailable(device) or "") for n in names]
     if not any(trial.passed for trial in trials):
-        raise _refusal(trials, device)
+        raise refusal(trials, device)
 
 
 def device_of(config: SweepConfig, settled: Settled) -> str:
@@ -85,6 +86,13 @@ def device_of(config: SweepConfig, settled: Settled) -> str:
 def runs_on(name: str, kind: str) -> bool:
     """Whether an engine is made for this kind of device."""
     return kind in ENGINES.get(name).devices
+
+
+def unused_gpu(device: str) -> str:
+    """A word of warning where a sweep goes to the CPU beside an NVIDIA driver; else ""."""
+    if device != "cpu" or not Path("/proc/driver/nvidia/version").exists():
+        return ""
+    return " (this machine has an NVIDIA driver: see `fastclip ls engines` for why it is not used)"
 
 
 def usable_device() -> str:
@@ -181,7 +189,7 @@ def _best(trials: list[Trial], precisions: tuple[str, ...], device: str) -> Tria
         passed = [t for t in trials if t.passed and t.precision == precision]
         if passed:
             return max(passed, key=lambda trial: trial.pictures_per_second)
-    raise _refusal(trials, device)
+    raise refusal(trials, device)
 
 
 def _words(trial: Trial) -> str:
@@ -192,8 +200,12 @@ def _words(trial: Trial) -> str:
     return f"{trial.pictures_per_second:,.0f} pictures/s (relative L2 {trial.relative_l2:.1e})"
 
 
-def _refusal(trials: list[Trial], device: str) -> RefusalError:
-    reasons = "".join(f"\n  {t.engine} {t.precision}: {t.refusal}" for t in trials)
+def refusal(trials: Sequence[Trial], device: str) -> RefusalError:
+    """What to raise where none of these engines can be used: says why for each."""
+    tried: dict[tuple[str, str], list[str]] = {}
+    for trial in trials:
+        tried.setdefault((trial.engine, trial.refusal), []).append(trial.precision)
+    reasons = "".join(f"\n  {e} {', '.join(p)}: {why}" for (e, why), p in tried.items())
     if len(trials) == 1:
         what = f"engine '{trials[0].engine}' cannot be used on '{device}': {trials[0].refusal}"
     else:
@@ -201,5 +213,6 @@ def _refusal(trials: list[Trial], device: str) -> RefusalError:
     return RefusalError(
         what,
         where="--engine",
-        mend="mend that, or measure on the CPU into another folder: --device cpu",
+        mend="mend that, or measure on the CPU (`--engine auto --device cpu`, another -o folder "
+        "where this one holds results)",
     )

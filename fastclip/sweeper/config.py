@@ -95,22 +95,11 @@ class SweepConfig:
             raise UsageError(
                 f"unknown decoder '{self.decoder}'", mend=f"choose of: {', '.join(DECODERS)}"
             )
-        if self.precision not in PRECISIONS:
-            raise UsageError(
-                f"unknown precision '{self.precision}'",
-                where="--precision",
-                mend=f"choose of: {', '.join(PRECISIONS)}",
-            )
+        refuse_unknown(self.device, self.precision)
         for option in ("batch_size", "limit", "every", "noise_seeds"):
             value = getattr(self, option)
             if value is not None and value < 1:
                 raise UsageError(f"{value} is less than 1", where=f"--{option.replace('_', '-')}")
-        if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", self.device):
-            raise UsageError(
-                f"unknown device '{self.device}'",
-                where="--device",
-                mend="choose of: auto, cpu, cuda, cuda:N",
-            )
 
     @property
     def request(self) -> str:
@@ -120,6 +109,22 @@ class SweepConfig:
     def as_json(self) -> dict[str, Any]:
         """The options as JSON values, for `config.json`."""
         return json.loads(json.dumps(asdict(self), default=str))  # type: ignore[no-any-return]
+
+
+def refuse_unknown(device: str, precision: str) -> None:
+    """Raise UsageError where a device or a precision is no such thing; lists the choices."""
+    if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", device):
+        raise UsageError(
+            f"unknown device '{device}'",
+            where="--device",
+            mend="choose of: auto, cpu, cuda, cuda:N",
+        )
+    if precision not in PRECISIONS:
+        raise UsageError(
+            f"unknown precision '{precision}'",
+            where="--precision",
+            mend=f"choose of: {', '.join(PRECISIONS)}",
+        )
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,8 @@ from fastclip.sweeper.environment import machine, versions
 
 REQUIRED = ("torch", "open_clip_torch", "onnx", "numpy", "scipy", "pandas", "pyarrow", "pillow")
 
+OPTIONAL = ("onnxruntime-gpu", "nvidia-dali-cuda130", "tensorrt-cu13", "numba-cuda")
+
 
 @dataclass(frozen=True)
 class Finding:
@@ -32,6 +34,8 @@ def _packages() -> Iterator[Finding]:
     yield Finding("fastclip", True, f"{found['fastclip']} on Python {found['python']}")
     for package in REQUIRED:
         yield Finding(package, package in found, found.get(package, "not installed"))
+    for package in OPTIONAL:
+        yield Finding(package, package in found or None, found.get(package, "not installed"))
     if "onnxruntime" in found and "onnxruntime-gpu" in found:
         yield Finding(
             "onnxruntime",

@@ -20,7 +20,7 @@ from fastclip.machine import usable_cores
 from fastclip.results.table import write_table
 from fastclip.stimuli.drop import drop_pictures
 from fastclip.stimuli.views import ViewStore
-from fastclip.sweeper.choose import choose, device_of, refuse_absent
+from fastclip.sweeper.choose import choose, device_of, refuse_absent, unused_gpu
 from fastclip.sweeper.config import Settled, SweepConfig, agree, settle
 from fastclip.sweeper.environment import write_environment
 from fastclip.sweeper.group import Books, GroupSweep, Outcome
@@ -167,6 +167,10 @@ class Sweeper:
         settled = self.books.settled
         engine_class = ENGINES.get(settled.engine)
         device = device_of(self.config, settled)
+        self.progress.note(
+            f"engine {settled.engine} {settled.precision} on {device}, "
+            f"batches of {settled.image_batch}{unused_gpu(device)}"
+        )
         with engine_class(
             precision=settled.precision, threads=settled.threads, device=device
         ) as engine:

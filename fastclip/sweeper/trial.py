@@ -5,14 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from math import inf, isfinite
+from math import isfinite
 from statistics import median
 
 import numpy as np
 
 from fastclip.engines import ENGINES
 from fastclip.engines.base import Engine, Handle, Shapes
-from fastclip.errors import FastclipError
 from fastclip.parity.inputs import random_pictures
 from fastclip.parity.probe import probe, random_state
 from fastclip.towers.base import Towers
@@ -31,7 +30,7 @@ class Trial:
     Attributes:
         refusal: why it cannot be used here; "" where it passed the probe.
         overflow: the probe met NaN or infinity, as fp16 does where activations are too large.
-        relative_l2: the probe's largest figure.
+        relative_l2: the probe's largest figure; None where it was not probed or met no number.
         build_seconds: from `open` until the first batch is encoded: compilation, graphs.
         swap_seconds: median time of a swap, weights on the host in fp32.
         pictures_per_second: median over batches that lie where the engine reads them.
@@ -41,7 +40,7 @@ class Trial:
     precision: str
     refusal: str = ""
     overflow: bool = False
-    relative_l2: float = inf
+    relative_l2: float | None = None
     build_seconds: float = 0.0
     swap_seconds: float = 0.0
     pictures_per_second: float = 0.0
@@ -74,7 +73,7 @@ def try_engine(
     try:
         with engine_class(precision=precision, threads=threads, device=device) as engine:
             return _try(engine, towers, shapes, seconds)
-    except (FastclipError, RuntimeError, MemoryError) as error:
+    except Exception as error:  # whatever a library raises, the next engine may still be right
         text = str(error).splitlines()[0] if str(error) else type(error).__name__
         return Trial(name, precision, text)
 
@@ -93,11 +92,17 @@ def _try(engine: Engine, towers: Towers, shapes: Shapes, seconds: float) -> Tria
     engine.fetch(engine.encode_images(handle, 0, shapes.image_batch))
     build = time.perf_counter() - began
     report = probe(engine, towers, shapes)
-    worst = max(report.figures.values())
-    found = Trial(engine.name, engine.precision, relative_l2=worst, build_seconds=build)
+    worst = float(np.max(list(report.figures.values())))  # NaN wins
+    finite = isfinite(worst)
+    found = Trial(
+        engine.name,
+        engine.precision,
+        relative_l2=worst if finite else None,
+        build_seconds=build,
+    )
     if not report.passed:
         refusal = f"failed the probe: {report.explain()}"
-        return replace(found, refusal=refusal, overflow=not isfinite(worst))
+        return replace(found, refusal=refusal, overflow=not finite)
     if not seconds:
         return found
     return replace(

@@ -24,6 +24,7 @@ def test_nothing_heavy_is_imported(code: str) -> None:
     assert done.stdout.strip().endswith("HEAVY []")
 
 
+@pytest.mark.alone
 def test_help_is_quick() -> None:
     times = []
     for _ in range(5):

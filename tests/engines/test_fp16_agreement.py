@@ -12,7 +12,7 @@ from shared_data import SHARED, needs_shared
 import fastclip
 from fastclip.engines.torch_cuda_engine import TorchCudaEngine
 
-pytestmark = [needs_shared, pytest.mark.slow]
+pytestmark = [needs_shared, pytest.mark.long]
 
 CHECKPOINTS = ("epoch_1.pt", "epoch_16.pt")
 SAME_DECISIONS = 0.996

@@ -16,7 +16,8 @@ from fastclip.engines import ENGINES
 from fastclip.engines.base import Engine, Shapes
 from fastclip.engines.cuda.graphs import Recorder
 from fastclip.engines.cuda.pictures import DevicePictures
-from fastclip.engines.torch_cuda_engine import TorchCudaCompiledEngine, TorchCudaEngine
+from fastclip.engines.torch_cuda_compiled_engine import TorchCudaCompiledEngine
+from fastclip.engines.torch_cuda_engine import TorchCudaEngine
 from fastclip.engines.torch_engine import TorchEngine
 from fastclip.errors import EngineError
 from fastclip.parity.base import TOLERANCE
