@@ -11,11 +11,12 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from fastclip.engines.base import Engine, Shapes, pad_rows, refuse_misfits
-from fastclip.engines.cuda.device import describe_device, no_device
+from fastclip.engines.base import Shapes, refuse_misfits
+from fastclip.engines.cuda.base import CudaEngine, copy_rows
+from fastclip.engines.cuda.device import no_device
 from fastclip.engines.cuda.pictures import DevicePictures
 from fastclip.engines.cuda.stream import Stream
-from fastclip.engines.cuda.weights import as_tensor, refuse_overflow, upload
+from fastclip.engines.cuda.weights import as_tensor, refuse_overflow
 from fastclip.engines.onnxruntime_session import (
     MEND,
     BoundSession,
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from fastclip.towers.base import Manifest, TowerGraph, Towers
 
 
-class OnnxRuntimeCudaEngine(Engine):
+class OnnxRuntimeCudaEngine(CudaEngine):
     """One session for every tower and shape of batch, made when it is first needed.
 
     The weights' memory is torch's, allocated once in `open` and bound to each session as inputs;
@@ -47,9 +48,6 @@ class OnnxRuntimeCudaEngine(Engine):
 
     name = "onnxruntime-cuda"
     family = "onnxruntime-cuda"
-    precisions = ("fp16", "bf16", "fp32")
-    devices = ("cuda",)
-    default_shapes = Shapes(image_batch=512, text_batch=256)
     provider: ClassVar[str] = "CUDAExecutionProvider"
 
     _stream: Stream | None = None
@@ -102,9 +100,6 @@ class OnnxRuntimeCudaEngine(Engine):
         with self._active():
             return DevicePictures(pixels, self._device)
 
-    def upload(self, tensors: Mapping[str, Any]) -> Mapping[str, Any]:
-        return upload(tensors, torch.device(self.device))
-
     def load(self, packed: Mapping[str, Any]) -> None:
         self._loaded = False
         refuse_misfits(packed, self._towers.manifest)
@@ -129,20 +124,11 @@ class OnnxRuntimeCudaEngine(Engine):
         with self._active():
             session = self._session("text", (rows, ids.shape[1]))
             for name, given in session.inputs.items():
-                padded = torch.from_numpy(pad_rows({"ids": ids, "eot": eot}[name], rows))
-                # From pageable memory the copy would wait for all that is queued on the device.
-                pinned = padded.pin_memory() if given.is_cuda else padded
-                given.copy_(pinned, non_blocking=True)
+                copy_rows({"ids": ids, "eot": eot}[name], given)
             return session.run()[: len(ids)].clone()
 
-    def fetch(self, *outputs: Tensor) -> npt.NDArray[np.float32]:
-        embeddings: npt.NDArray[np.float32] = torch.cat(outputs).cpu().numpy()
-        return embeddings
-
     def describe(self) -> dict[str, str]:
-        # torch is named because CUDA's and cuDNN's libraries are those it loaded.
-        versions = {"onnxruntime": library().__version__, "torch": str(torch.__version__)}
-        return super().describe() | versions | describe_device(self.device)
+        return super().describe() | {"onnxruntime": library().__version__}
 
     def close(self) -> None:
         if self._stream is None:

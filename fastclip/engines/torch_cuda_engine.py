@@ -12,9 +12,9 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from fastclip.engines.base import Engine, Shapes, pad_rows, refuse_misfits
+from fastclip.engines.base import Shapes, refuse_misfits
+from fastclip.engines.cuda.base import CudaEngine, copy_rows
 from fastclip.engines.cuda.device import (
-    describe_device,
     exact_products,
     fused_attention,
     no_device,
@@ -22,7 +22,7 @@ from fastclip.engines.cuda.device import (
 from fastclip.engines.cuda.graphs import Recorder
 from fastclip.engines.cuda.half_precision import HALF, lower
 from fastclip.engines.cuda.pictures import DevicePictures
-from fastclip.engines.cuda.weights import as_tensor, refuse_overflow, upload
+from fastclip.engines.cuda.weights import as_tensor, refuse_overflow
 from fastclip.errors import EngineError
 
 if TYPE_CHECKING:
@@ -31,30 +31,18 @@ if TYPE_CHECKING:
     from fastclip.towers.module import TowerModule
 
 
-class TorchCudaEngine(Engine):
+class TorchCudaEngine(CudaEngine):
     """open_clip's own module on the device, run as CUDA graphs.
 
     The weights' memory is allocated once, in `open`; `load` copies a checkpoint into it, so that
     graphs recorded with one checkpoint compute with the next. A graph is recorded when a batch
     size (or length of text) is first seen.
 
-    fp16 is the default: it was seen to agree with fp32 where bf16 did not (SRCC off by .015 on an
-    early checkpoint). float16 ends at 65504. A weight beyond it is refused by `load`; an
-    activation beyond it shows as NaN or infinity, which the canary and the evaluators refuse.
-    Such a checkpoint is measured with `--precision bf16` into an output folder of its own. What
-    is in half precision and what is not: `fastclip.engines.cuda.half_precision`. fp32 is without
-    TF32.
+    What is in half precision and what is not: `fastclip.engines.cuda.half_precision`.
     """
 
     name = "torch-cuda"
     family = "torch-cuda"
-    precisions = ("fp16", "bf16", "fp32")
-    devices = ("cuda",)
-    # 512 pictures of ViT-B-32 are 25,600 tokens: five waves of 128 x 256 tiles on 132
-    # multiprocessors for the narrowest product, 14 to 19 for the others. 1024 would fill the
-    # waves no better, and padding of each view's last batch would cost 5 % of the standard
-    # views' 24,305 pictures instead of 3 %. 256 prompts of 16 tokens are 4,096 tokens.
-    default_shapes = Shapes(image_batch=512, text_batch=256)
 
     _module: TowerModule | None = None
     _settings: ExitStack | None = None
@@ -91,9 +79,6 @@ class TorchCudaEngine(Engine):
     def place(self, pixels: Pixels) -> DevicePictures:
         return DevicePictures(pixels, self._device)
 
-    def upload(self, tensors: Mapping[str, Any]) -> Mapping[str, Any]:
-        return upload(tensors, self._device)
-
     def load(self, packed: Mapping[str, Any]) -> None:
         self._loaded = False
         refuse_misfits(packed, self._towers.module_manifest)
@@ -110,18 +95,8 @@ class TorchCudaEngine(Engine):
 
     def encode_texts(self, ids: npt.NDArray[np.int64], eot: npt.NDArray[np.int64]) -> Tensor:
         call = self._call("text", (self._shapes.text_batch, ids.shape[1]))
-        padded = torch.from_numpy(pad_rows(ids, self._shapes.text_batch))
-        # From pageable memory the copy would wait for all that is queued on the device.
-        pinned = padded.pin_memory() if call.inputs.is_cuda else padded
-        call.inputs.copy_(pinned, non_blocking=True)
+        copy_rows(ids, call.inputs)
         return call.run()[: len(ids)].clone()
-
-    def fetch(self, *outputs: Tensor) -> npt.NDArray[np.float32]:
-        embeddings: npt.NDArray[np.float32] = torch.cat(outputs).cpu().numpy()
-        return embeddings
-
-    def describe(self) -> dict[str, str]:
-        return super().describe() | {"torch": str(torch.__version__)} | describe_device(self.device)
 
     def close(self) -> None:
         if self._settings is None:

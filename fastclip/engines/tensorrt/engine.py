@@ -11,11 +11,11 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from fastclip.engines.base import Engine, Shapes, pad_rows, refuse_misfits
-from fastclip.engines.cuda.device import describe_device, device_identity, no_device
+from fastclip.engines.base import Shapes, refuse_misfits
+from fastclip.engines.cuda.base import CudaEngine, copy_rows
+from fastclip.engines.cuda.device import device_identity, no_device
 from fastclip.engines.cuda.pictures import DevicePictures
 from fastclip.engines.cuda.stream import Stream
-from fastclip.engines.cuda.weights import upload
 from fastclip.engines.tensorrt import library
 from fastclip.engines.tensorrt.build import Profile, build_plan, plan_key
 from fastclip.engines.tensorrt.network import Network, network_of
@@ -35,7 +35,7 @@ USUAL = 16
 no more than 15."""
 
 
-class TensorRTEngine(Engine):
+class TensorRTEngine(CudaEngine):
     """Precision is that of the graph (`towers.lowering`); TensorRT is given no say in it.
 
     Picture batches have one size; a set that is smaller is padded to it. Prompts have one batch
@@ -48,9 +48,6 @@ class TensorRTEngine(Engine):
 
     name = "tensorrt"
     family = "tensorrt"
-    precisions = ("fp16", "bf16", "fp32")
-    devices = ("cuda",)
-    default_shapes = Shapes(image_batch=512, text_batch=256)
     recapture: ClassVar[bool] = True
     """See `Tower`."""
 
@@ -93,9 +90,6 @@ class TensorRTEngine(Engine):
         with self._stream.active():
             return DevicePictures(pixels, self._device)
 
-    def upload(self, tensors: Mapping[str, Any]) -> Mapping[str, Any]:
-        return upload(tensors, self._device)
-
     def load(self, packed: Mapping[str, Any]) -> None:
         self._loaded = False
         refuse_misfits(packed, self._towers.manifest)
@@ -119,22 +113,18 @@ class TensorRTEngine(Engine):
             short = max(0, part.profile[0] - ids.shape[1])
             rows = {"ids": np.pad(ids, ((0, 0), (0, short))), "eot": eot}
             for name in part.network.inputs:
-                padded = torch.from_numpy(pad_rows(rows[name], self._shapes.text_batch))
-                # From pageable memory the copy would wait for all that is queued on the device.
-                pinned = padded.pin_memory() if self._device.type == "cuda" else padded
-                tower.input(name, tuple(padded.shape)).copy_(pinned, non_blocking=True)
+                shape = (self._shapes.text_batch, *rows[name].shape[1:])
+                copy_rows(rows[name], tower.input(name, shape))
             return tower.run()[: len(ids)]
 
     def fetch(self, *outputs: Tensor) -> npt.NDArray[np.float32]:
         with self._stream.active():
-            joined: npt.NDArray[np.float32] = torch.cat(outputs).cpu().numpy()
-        return joined
+            return super().fetch(*outputs)
 
     def describe(self) -> dict[str, str]:
         """Once open, the plans are among it: a plan that is built again is another engine, and
         is to be probed again."""
-        versions = {"tensorrt": library.version()} | describe_device(self.device)
-        return super().describe() | versions | self._plans
+        return super().describe() | {"tensorrt": library.version()} | self._plans
 
     def close(self) -> None:
         if self._built:
