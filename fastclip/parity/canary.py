@@ -57,7 +57,6 @@ class Canary:
 
         self._module = build_module(towers).to(device)
         self._device = device
-        self._shapes: Mapping[str, tuple[int, ...]] = self._module.state_names()
         spec = towers.architecture.preprocessing.pixels
         self._pictures = smooth_pairs(spec.height, spec.width)
         self._batch = min(shapes.image_batch, len(self._pictures))
@@ -69,7 +68,7 @@ class Canary:
         self._precision = precision
         self._placed_on: Engine | None = None
         self._last: dict[str, tuple[Embeddings, Embeddings]] = {}
-        self._forget()
+        self._module.forget()
 
     def check(self, engine: Engine, module_tensors: Mapping[str, Any]) -> ParityReport:
         """Compare the engine with open_clip's module under the checkpoint's weights.
@@ -126,7 +125,7 @@ class Canary:
                     ids = torch.from_numpy(self._ids).to(self._device)
                     reference["text"] = self._module.encode_text(ids).cpu().numpy()
         finally:
-            self._forget()
+            self._module.forget()
         return {tower: (found[tower], reference[tower]) for tower in found}
 
     def _is_stale(self, tower: str, found: Embeddings, reference: Embeddings) -> bool:
@@ -147,11 +146,3 @@ class Canary:
             "pair_distance": PAIR_TOLERANCE[self._precision],
         }
         return {name: by_kind[name.split("_", 1)[1]] for name in figures}
-
-    def _forget(self) -> None:
-        """Let the module's weights go: views of one zero take their place."""
-        import torch
-
-        zero = torch.zeros((), device=self._device)
-        nothing = {name: zero.expand(shape) for name, shape in self._shapes.items()}
-        self._module.model.load_state_dict(nothing, strict=False, assign=True)

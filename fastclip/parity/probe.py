@@ -74,6 +74,7 @@ def probe(engine: Engine, towers: Towers, shapes: Shapes) -> ParityReport:
             error = relative_l2(found, reference)
             # np.fmax would hide NaN.
             figures[name] = float(np.maximum(figures.get(name, 0.0), error))
+        module.forget()  # or two states would be in memory while the next one is drawn
     bound = TOLERANCE[engine.precision]
     return report(figures, dict.fromkeys(figures, bound), perf_counter() - start)
 

@@ -121,6 +121,12 @@ class TowerModule(nn.Module):
             raise CheckpointError(f"weights do not fit the module: {error}") from error
         self.requires_grad_(False)
 
+    def forget(self) -> None:
+        """Let the weights go: views of one zero take their place until the next `load`."""
+        zero = torch.zeros((), device=next(self.parameters()).device)
+        nothing = {name: zero.expand(shape) for name, shape in self.state_names().items()}
+        self.model.load_state_dict(nothing, strict=False, assign=True)
+
 
 def build_open_clip(config: Mapping[str, Any]) -> Any:
     """open_clip's module for a model config, random weights, nothing downloaded.
