@@ -1,6 +1,6 @@
 """Every engine, precision and kind of tower against open_clip's module; swaps A, B, A to the bit.
 
-With `--time` also how fast the engine is on the first architecture.
+With `--engine` one engine on the first architecture alone, its tests and how fast it is.
 """
 
 from __future__ import annotations
@@ -12,15 +12,13 @@ from typing import Any
 import common
 import numpy as np
 
-NAMES = ("ViT-B-32", "RN50", "ViT-B-16-SigLIP", "coca_ViT-B-32", "convnext_base", "EVA02-B-16")
-TESTS = ("tests/engines", "tests/parity")
+NAMES = ("ViT-B-32", "RN50", "ViT-B-16-SigLIP", "convnext_base")
 
 
 def main() -> int:
     """Measure, writing after every engine."""
     parser = common.parser(__doc__)
     parser.add_argument("--engine", help="only this one")
-    parser.add_argument("--time", action="store_true")
     options = parser.parse_args()
     from fastclip.engines import ENGINES
     from fastclip.stimuli.cache import cache_folder
@@ -36,23 +34,30 @@ def main() -> int:
         if not names or reason:
             report.fail(f"{options.engine} is not here: {reason or 'it runs on CUDA'}")
             return report.finish()
-    for architecture in common.architectures(options.small, *NAMES):
+    every = common.architectures(options.small, *NAMES)
+    for architecture in every[:1] if options.engine else every:
         towers = get_towers(architecture_of(architecture), cache_dir=cache_folder(None), text=True)
         for name in names:
-            for precision in ENGINES.get(name).precisions:
+            for precision in precisions(name):
                 row = compare(name, precision, options.device, towers)
                 report.add("engines", row)
                 if row.get("failure"):
                     failure = row["failure"]
                     report.fail(f"{name} {precision} on {towers.architecture.name}: {failure}")
-    if options.time:
+    if options.engine:
         from fastclip.sweeper.bench import bench_engines
 
-        first = common.architectures(options.small, "ViT-B-32")[0]
-        report.add("times", bench_engines(first, device=options.device, engines=tuple(names)))
-    pattern = ("-k", options.engine.split("-")[0]) if options.engine else ()
-    common.run_tests(report, *TESTS, *pattern)
+        report.add("times", bench_engines(every[0], device=options.device, engines=tuple(names)))
+        common.run_tests(report, "tests/engines", "-k", options.engine.split("-")[0])
     return report.finish()
+
+
+def precisions(name: str) -> tuple[str, ...]:
+    """The engine's; of one that compiles for minutes, the default alone."""
+    from fastclip.engines import ENGINES
+
+    known = ENGINES.get(name).precisions
+    return known[:1] if name == "torch-cuda-compiled" else known
 
 
 def compare(name: str, precision: str, device: str, towers: Any) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Everything that wants a GPU, in one command:
 #
-#     bench/gpu/run.sh [PART...]        parts: kernels parity engines sweep ort dali tensorrt
+#     bench/gpu/run.sh [PART...]        parts: tests kernels parity engines sweep ort dali tensorrt
 #
 # A bare machine will do: CUDA with nvcc, torch, Python, no network. Each part ends within four
 # minutes and writes bench/results/gpu-PART.json as it goes, so a part that is cut short leaves
@@ -12,7 +12,8 @@
 #   WHEELS   a folder of wheels it lacks: open_clip_torch, ftfy, wcwidth; for ort, dali and
 #            tensorrt onnxruntime-gpu, nvidia-dali-cuda130, tensorrt-cu13 with what they need
 #   RESULTS  where the JSON goes (bench/results)
-#   WORK     scratch space for checkpoints and pictures, 15 GB (a temporary folder)
+#   WORK     scratch space, 15 GB: checkpoints, pictures, exported graphs, which later calls
+#            with the same folder find again (a temporary folder)
 #   DEVICE   cuda, or cpu to try the script itself (cuda)
 #   SMALL    1 for tiny towers and sets, to try the script itself
 set -uo pipefail
@@ -54,7 +55,7 @@ fi
 has() { "$PYTHON" -c "import $1" 2>/dev/null; }
 PARTS=("$@")
 if [ ${#PARTS[@]} -eq 0 ]; then
-    PARTS=(kernels parity engines sweep)
+    PARTS=(tests kernels parity engines sweep)
     if "$PYTHON" -c 'import onnxruntime as o; o.get_available_providers().index("CUDAExecutionProvider")' 2>/dev/null; then
         PARTS+=(ort)
     fi
@@ -64,9 +65,9 @@ fi
 
 for name in "${PARTS[@]}"; do
     case $name in
-    kernels | parity | engines | sweep | ort | dali | tensorrt) ;;
+    tests | kernels | parity | engines | sweep | ort | dali | tensorrt) ;;
     *)
-        echo "unknown part '$name': choose of kernels parity engines sweep ort dali tensorrt"
+        echo "unknown part '$name': choose of tests kernels parity engines sweep ort dali tensorrt"
         exit 2
         ;;
     esac
@@ -88,6 +89,7 @@ part() { # part NAME SCRIPT ARGS...
 
 for name in "${PARTS[@]}"; do
     case $name in
+    tests) part tests tests ;;
     kernels) part kernels kernels ;;
     parity) part parity parity ;;
     engines) part engines engines ;;
@@ -95,9 +97,9 @@ for name in "${PARTS[@]}"; do
         [ -f "$WORK/sweep/done" ] || { rm -rf "$WORK/sweep"; part data data --work "$WORK/sweep"; }
         part sweep sweep --work "$WORK/sweep"
         ;;
-    ort) part ort parity --engine onnxruntime-cuda --time ;;
+    ort) part ort parity --engine onnxruntime-cuda ;;
     dali) part dali dali ;;
-    tensorrt) part tensorrt parity --engine tensorrt --time ;;
+    tensorrt) part tensorrt parity --engine tensorrt ;;
     esac
 done
 
