@@ -55,9 +55,7 @@ def distortions() -> None:
 
     for name in DISTORTIONS:
         kind = DISTORTIONS.get(name)
-        click.echo(
-            f"{name:20}{', '.join(kind.parameters):16}{(kind.__doc__ or '').splitlines()[0]}"
-        )
+        click.echo(f"{name:20}{', '.join(kind.parameters):16}{_summary(kind)}")
         for title, kinds in PUBLISHED.items():
             if name in kinds:
                 levels = ", ".join(_level(level) for level in kinds[name])
@@ -74,7 +72,7 @@ def decoders() -> None:
     from fastclip.stimuli.decoders import DECODERS
 
     for name in DECODERS:
-        click.echo(f"{name:20}{(DECODERS.get(name).__doc__ or '').splitlines()[0]}")
+        click.echo(f"{name:20}{_summary(DECODERS.get(name))}")
 
 
 @command.command()
@@ -94,3 +92,8 @@ def engines() -> None:
 def _first_line(thing: Callable[..., Any]) -> str:
     """First line of the documentation of the module that `thing` is defined in."""
     return (import_module(thing.__module__).__doc__ or "").splitlines()[0]
+
+
+def _summary(kind: type) -> str:
+    """First line of a class's documentation."""
+    return (kind.__doc__ or "").splitlines()[0]

@@ -16,7 +16,7 @@ from fastclip.engines.cuda.base import CudaEngine, copy_rows
 from fastclip.engines.cuda.device import no_device
 from fastclip.engines.cuda.pictures import DevicePictures
 from fastclip.engines.cuda.stream import Stream
-from fastclip.engines.cuda.weights import as_tensor, refuse_overflow
+from fastclip.engines.cuda.weights import refuse_overflow
 from fastclip.engines.onnxruntime_session import (
     MEND,
     BoundSession,
@@ -26,6 +26,7 @@ from fastclip.engines.onnxruntime_session import (
 )
 from fastclip.errors import EngineError
 from fastclip.towers.lowering import lowered, tidy, weights_to_inputs
+from fastclip.towers.module import as_tensor
 
 if TYPE_CHECKING:
     from fastclip.stimuli.base import Pixels
@@ -78,9 +79,8 @@ class OnnxRuntimeCudaEngine(CudaEngine):
         self._device = torch.device(self.device)
         self._stream = Stream(self._device)
         self._target = Target(self.provider, self._device, self._stream.handle, self.threads)
-        graphs = {"visual": towers.visual, "text": towers.text}
         self._graphs = {
-            part: lowered(graph, self.precision) for part, graph in graphs.items() if graph
+            part: lowered(graph, self.precision) for part, graph in towers.graphs.items()
         }
         self._sessions: dict[tuple[str, tuple[int, ...]], BoundSession] = {}
         with self._stream.active():

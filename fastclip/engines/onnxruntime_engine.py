@@ -67,7 +67,7 @@ class OnnxRuntimeEngine(Engine):
         refuse_misfits(packed, self._towers.manifest)
         self._waiting = {
             part: {name: packed[name] for name in graph.initializers}
-            for part, graph in self._graphs().items()
+            for part, graph in self._towers.graphs.items()
         }
         self._session("visual")
 
@@ -79,7 +79,7 @@ class OnnxRuntimeEngine(Engine):
     def encode_texts(
         self, ids: npt.NDArray[np.int64], eot: npt.NDArray[np.int64]
     ) -> npt.NDArray[np.float32]:
-        graph = self._graphs()["text"]
+        graph = self._towers.graphs["text"]
         batch = self._shapes.text_batch
         inputs = dict(
             zip(("ids", "eot"), (pad_rows(ids, batch), pad_rows(eot, batch)), strict=True)
@@ -96,15 +96,11 @@ class OnnxRuntimeEngine(Engine):
         self._waiting = {}
         release_freed_memory()
 
-    def _graphs(self) -> dict[str, TowerGraph]:
-        graphs = {"visual": self._towers.visual, "text": self._towers.text}
-        return {part: graph for part, graph in graphs.items() if graph is not None}
-
     def _run(
         self, part: str, inputs: dict[str, npt.NDArray[Any]], rows: int
     ) -> npt.NDArray[np.float32]:
         outputs: npt.NDArray[np.float32]
-        (outputs,) = self._session(part).run([self._graphs()[part].output], inputs)
+        (outputs,) = self._session(part).run([self._towers.graphs[part].output], inputs)
         return outputs[:rows]
 
     def _session(self, part: str) -> InferenceSession:
@@ -113,7 +109,7 @@ class OnnxRuntimeEngine(Engine):
             if part not in self._waiting:
                 raise EngineError(f"no weights are loaded for the {part} tower")
             weights = self._waiting.pop(part)
-            self._sessions[part] = self._new_session(self._graphs()[part], weights)
+            self._sessions[part] = self._new_session(self._towers.graphs[part], weights)
             del weights
             release_freed_memory()
         return self._sessions[part]

@@ -22,8 +22,9 @@ from fastclip.engines.cuda.device import (
 from fastclip.engines.cuda.graphs import Recorder
 from fastclip.engines.cuda.half_precision import HALF, lower
 from fastclip.engines.cuda.pictures import DevicePictures
-from fastclip.engines.cuda.weights import as_tensor, refuse_overflow
+from fastclip.engines.cuda.weights import refuse_overflow
 from fastclip.errors import EngineError
+from fastclip.towers.module import as_tensor
 
 if TYPE_CHECKING:
     from fastclip.stimuli.base import Pixels

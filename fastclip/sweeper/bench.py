@@ -11,7 +11,7 @@ from fastclip.errors import UsageError
 from fastclip.machine import processor_name, usable_cores
 from fastclip.stimuli.cache import cache_folder
 from fastclip.sweeper.ceilings import flop_per_picture, matrix_product_rate
-from fastclip.sweeper.choose import refusal, usable_device
+from fastclip.sweeper.choose import refusal, runs_on, usable_device
 from fastclip.sweeper.config import refuse_unknown
 from fastclip.sweeper.environment import machine, versions
 from fastclip.sweeper.trial import Trial, shapes_of, try_engine
@@ -57,7 +57,7 @@ def bench_engines(
     flop = flop_per_picture(towers)
     rates: dict[str, float] = {}
     trials: list[Trial] = []
-    for name in engines or tuple(n for n in ENGINES if kind in ENGINES.get(n).devices):
+    for name in engines or tuple(n for n in ENGINES if runs_on(n, kind)):
         for precision in ENGINES.get(name).precisions:
             if precisions and precision not in precisions:
                 continue

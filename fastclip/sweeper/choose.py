@@ -73,9 +73,13 @@ def refuse_absent(config: SweepConfig, settled: Settled | None) -> None:
     else:
         device, names = device_of(config, settled), (settled.engine,)
         precisions = (settled.precision,)
-    trials = [Trial(n, precisions[0], ENGINES.get(n).unavailable(device) or "") for n in names]
-    if not any(trial.passed for trial in trials):
-        raise refusal(trials, device)
+    absent = []
+    for name in names:
+        reason = ENGINES.get(name).unavailable(device)
+        if reason is None:
+            return  # one is enough; whether the others are here is asked when they are tried
+        absent.append(Trial(name, precisions[0], reason))
+    raise refusal(absent, device)
 
 
 def device_of(config: SweepConfig, settled: Settled) -> str:

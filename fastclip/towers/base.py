@@ -128,3 +128,9 @@ class Towers:
     embed_dim: int
     context_length: int
     dynamic_text: bool
+
+    @property
+    def graphs(self) -> dict[str, TowerGraph]:
+        """The graphs there are, by part: "visual", "text"."""
+        both = {"visual": self.visual, "text": self.text}
+        return {part: graph for part, graph in both.items() if graph is not None}

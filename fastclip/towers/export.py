@@ -7,7 +7,6 @@ import io
 import warnings
 from collections.abc import Iterator, Sequence
 from hashlib import blake2b
-from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ import torch
 
 from fastclip.errors import EngineError
 from fastclip.towers.base import Recipe, TowerGraph
+from fastclip.towers.external import declare_external
 from fastclip.towers.module import TowerModule
 from fastclip.towers.passes import PASSES
 from fastclip.towers.passes.base import TowerExport
@@ -88,13 +88,7 @@ def serialised(export: TowerExport, folder: Path, part: str) -> tuple[TowerGraph
         bytes.
     """
     graph = export.model.graph
-    offset = 0
-    for name, shape in export.shapes.items():
-        length = 4 * prod(shape)
-        graph.initializers[name].const_value = ir.ExternalTensor(
-            "weights", offset, length, ir.DataType.FLOAT, shape=ir.Shape(shape), name=name
-        )
-        offset += length
+    declare_external(graph.initializers[name] for name in export.shapes)
     _strip(export.model)
     data = ir.to_proto(export.model).SerializeToString(deterministic=True)
     digest = blake2b(data, digest_size=16).hexdigest()

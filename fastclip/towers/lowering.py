@@ -16,6 +16,7 @@ import onnx_ir.passes.common as common_passes
 
 from fastclip.files import digest_of, write_atomic
 from fastclip.towers.base import TowerGraph
+from fastclip.towers.external import declare_external
 from fastclip.towers.half_types import HALF, settle_types
 
 LOWERING_REVISION = 1
@@ -59,23 +60,12 @@ def _makers() -> str:
 def _lower(graph: TowerGraph, half: ir.DataType) -> bytes:
     """The lowered ONNX file's bytes; its weights are declared external, without data."""
     model = ir.load(graph.path)
-    weights = weights_to_inputs(model, graph)
-    tidy(model)
-    for weight in weights:
-        model.graph.inputs.remove(weight)
-        model.graph.initializers[str(weight.name)] = weight
+    weights = fold(model, graph)
     _split_biases(model.graph)
     common_passes.RemoveUnusedNodesPass()(model)
     settle_types(model.graph, weights, half)
     common_passes.RemoveUnusedNodesPass()(model)
-    offset = 0
-    for weight, (shape, _) in zip(weights, graph.initializers.values(), strict=True):
-        name, dtype = str(weight.name), weight.dtype or ir.DataType.FLOAT
-        length = int(np.prod(shape, dtype=np.int64)) * dtype.numpy().itemsize
-        weight.const_value = ir.ExternalTensor(
-            "weights", offset, length, dtype, shape=ir.Shape(shape), name=name
-        )
-        offset += length
+    declare_external(weights)
     data: bytes = ir.to_proto(model).SerializeToString(deterministic=True)
     return data
 
@@ -90,6 +80,16 @@ def weights_to_inputs(model: ir.Model, graph: TowerGraph) -> list[ir.Value]:
     for weight in weights:
         weight.const_value = None
     model.graph.inputs.extend(weights)
+    return weights
+
+
+def fold(model: ir.Model, graph: TowerGraph) -> list[ir.Value]:
+    """`tidy` a model whose weights are initializers and stay so; returns them in order."""
+    weights = weights_to_inputs(model, graph)
+    tidy(model)
+    for weight in weights:
+        model.graph.inputs.remove(weight)
+        model.graph.initializers[str(weight.name)] = weight
     return weights
 
 

@@ -114,7 +114,7 @@ class TowerModule(nn.Module):
                 f"{len(wrong)} packed tensors are missing or unexpected: {', '.join(wrong[:5])}",
                 mend="pack with the module manifest of the same architecture",
             )
-        state = {name: _as_tensor(packed[name]) for name in names.keys() & packed.keys()}
+        state = {name: as_tensor(packed[name]) for name in names.keys() & packed.keys()}
         try:
             self.model.load_state_dict(state, strict=False, assign=True)
         except RuntimeError as error:
@@ -184,13 +184,14 @@ def _embedding(output: Tensor | tuple[Tensor, ...]) -> Tensor:
     return output[0] if isinstance(output, tuple) else output
 
 
-def _as_tensor(array: Any) -> Tensor:
-    if isinstance(array, Tensor):
-        return array
+def as_tensor(value: Any) -> Tensor:
+    """A numpy array or torch tensor as a torch tensor, sharing its memory."""
+    if isinstance(value, Tensor):
+        return value
     with warnings.catch_warnings():
-        # torch warns of read-only memory; nothing here writes to weights.
+        # torch warns of read-only memory, which mapped files are; nothing here writes to it.
         warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
-        return torch.from_numpy(np.ascontiguousarray(array).reshape(array.shape))
+        return torch.from_numpy(np.ascontiguousarray(value).reshape(np.shape(value)))
 
 
 def build_module(towers: Towers) -> TowerModule:

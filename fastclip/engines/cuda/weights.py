@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from fastclip.errors import EngineError
+from fastclip.towers.module import as_tensor
 
 FP16_MAX = float(torch.finfo(torch.float16).max)
 
@@ -26,16 +25,6 @@ def upload(tensors: Mapping[str, Any], device: torch.device) -> dict[str, Tensor
     if device.type == "cuda":
         torch.cuda.current_stream(device).synchronize()
     return uploaded
-
-
-def as_tensor(value: Any) -> Tensor:
-    """A numpy array or torch tensor as a torch tensor, sharing its memory."""
-    if isinstance(value, Tensor):
-        return value
-    with warnings.catch_warnings():
-        # torch warns of read-only memory, which mapped files are; nothing here writes to it.
-        warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
-        return torch.from_numpy(np.ascontiguousarray(value).reshape(np.shape(value)))
 
 
 def _uploaded(tensor: Tensor, device: torch.device) -> Tensor:

@@ -76,12 +76,10 @@ class TensorRTEngine(CudaEngine):
         self._stream = Stream(self._device)
         self._machine = device_identity(self._device)
         batches = {"visual": shapes.image_batch, "text": shapes.text_batch}
-        graphs = {"visual": towers.visual, "text": towers.text}
         with self._stream.active():
-            for part, graph in graphs.items():
-                if graph is not None:
-                    self._parts[part] = _Part(graph, batches[part], towers, self.precision)
-                    self._tower(part)
+            for part, graph in towers.graphs.items():
+                self._parts[part] = _Part(graph, batches[part], towers, self.precision)
+                self._tower(part)
 
     def manifest(self, towers: Towers) -> Manifest:
         return towers.manifest

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from hashlib import blake2b
-from math import prod
 
 import numpy as np
 import onnx
@@ -14,7 +13,8 @@ import onnx_ir.passes.common as common_passes
 import torch
 
 from fastclip.towers.base import TowerGraph
-from fastclip.towers.lowering import tidy, weights_to_inputs
+from fastclip.towers.external import declare_external
+from fastclip.towers.lowering import fold
 
 WEIGHTS = "weights"
 """Name of the file, beside the ONNX file, that holds the weights."""
@@ -60,21 +60,10 @@ def network_of(graph: TowerGraph, batch: int) -> Network:
     for value in model.graph.inputs:
         assert value.shape is not None
         value.shape = ir.Shape([batch, *tuple(value.shape)[1:]])
-    weights = weights_to_inputs(model, graph)
-    tidy(model)
-    for weight in weights:
-        model.graph.inputs.remove(weight)
-        model.graph.initializers[str(weight.name)] = weight
+    weights = fold(model, graph)
     _cast_first(model.graph)
     common_passes.RemoveUnusedNodesPass()(model)
-    offset = 0
-    for weight, (shape, _) in zip(weights, graph.initializers.values(), strict=True):
-        assert weight.dtype is not None
-        length = int(prod(shape) * weight.dtype.itemsize)
-        weight.const_value = ir.ExternalTensor(
-            WEIGHTS, offset, length, weight.dtype, shape=ir.Shape(shape), name=str(weight.name)
-        )
-        offset += length
+    declare_external(weights, WEIGHTS)
     data = ir.to_proto(model).SerializeToString(deterministic=True)
     folded = (
         value

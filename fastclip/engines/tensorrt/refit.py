@@ -9,10 +9,11 @@ from typing import Any
 import torch
 
 from fastclip.engines.cuda.stream import Stream
-from fastclip.engines.cuda.weights import as_tensor, refuse_overflow
+from fastclip.engines.cuda.weights import refuse_overflow
 from fastclip.engines.tensorrt import library
 from fastclip.engines.tensorrt.network import Network, with_weights
 from fastclip.errors import EngineError
+from fastclip.towers.module import as_tensor
 
 MEND = "use --engine torch-cuda, and please report this with TensorRT's version"
 
