@@ -37,7 +37,8 @@ class Score:
 
     `value` None is NA and needs a `flag` that says why ("clean_at_chance", "constant").
     Factors that do not apply stay None. `n` counts pictures or pairs, `n_units` the
-    independent units behind them (reference pictures, exemplars).
+    independent units behind them (reference pictures, exemplars). `ci_low` and `ci_high` bound the
+    value at 95 %, by `ci_method`; None where there is no interval.
     """
 
     metric: str
@@ -45,6 +46,9 @@ class Score:
     n: int
     n_units: int | None = None
     flag: str = ""
+    ci_low: float | None = None
+    ci_high: float | None = None
+    ci_method: str | None = None
     subset: str | None = None
     distance: str | None = None
     layer: str | None = None
@@ -117,8 +121,10 @@ class Evaluator(ABC):
         """Raw picture embeddings `[rows, D]` of these rows of the view; rows come in order."""
 
     @abstractmethod
-    def finish(self, earlier: Sequence[Score] = ()) -> Result:
-        """Score the checkpoint. `earlier` are the scores of `after()`."""
+    def finish(self, earlier: Result | None = None) -> Result:
+        """Score the checkpoint. `earlier` is what `after()` found, its items from the file where
+        it was measured in an earlier visit.
+        """
 
 
 class WholeSetEvaluator(Evaluator):

@@ -125,7 +125,7 @@ class PairDiagnostics(_Diagnostics):
         check_pictures(embeddings, self.dataset, rows)
         self._rows.put(rows, embeddings)
 
-    def finish(self, earlier: Sequence[Score] = ()) -> Result:
+    def finish(self, earlier: Result | None = None) -> Result:
         """See `Evaluator.finish`."""
         embeddings = self._rows.all()
         scores, items = self._common(unit(embeddings))
@@ -202,7 +202,7 @@ class ClassDiagnostics(_Diagnostics):
         if len(kept):
             self._rows.put(slice(at, at + len(kept)), kept)
 
-    def finish(self, earlier: Sequence[Score] = ()) -> Result:
+    def finish(self, earlier: Result | None = None) -> Result:
         """See `Evaluator.finish`."""
         units = unit(self._rows.all())
         scores, items = self._common(units)

@@ -76,7 +76,7 @@ class ImageQuality(WholeSetEvaluator):
         check_pictures(embeddings, self.dataset, rows)
         self._rows.put(rows, embeddings)
 
-    def finish(self, earlier: Sequence[Score] = ()) -> Result:
+    def finish(self, earlier: Result | None = None) -> Result:
         """See `Evaluator.finish`; items are one row per pair, with every distance."""
         embeddings = self._rows.all()
         first, second = embeddings[self.dataset.reference], embeddings[self.dataset.distorted]

@@ -10,7 +10,7 @@ import numpy as np
 from fastclip.distortions.base import Distortion
 from fastclip.evaluators.base import Evaluator, Result, Score, ViewRequest
 from fastclip.evaluators.options import TaskOptions
-from fastclip.evaluators.zero_shot import Prompts, ZeroShotEvaluator, own_templates
+from fastclip.evaluators.zero_shot import Decisions, Prompts, ZeroShotEvaluator, own_templates
 from fastclip.stimuli.base import ClassificationDataset, Dataset, PixelSpec
 
 
@@ -60,7 +60,7 @@ class ZeroShotAccuracy(ZeroShotEvaluator):
         """See `Evaluator.protocol`."""
         return super().protocol() | {"distortion": None}
 
-    def finish(self, earlier: Sequence[Score] = ()) -> Result:
+    def finish(self, earlier: Result | None = None) -> Result:
         """See `Evaluator.finish`; items are one row per picture, in the set's order.
 
         `label` and `decision` index the class names; `margin` is in units of cosine.
@@ -83,11 +83,11 @@ class ZeroShotAccuracy(ZeroShotEvaluator):
                 "trivial" if len(self._prompts.classes) <= 5 else "",
             ),
             self._score("tied_decisions", float(found.tie.sum())),
-            *self._drops(top1, earlier),
+            *self._drops(found, earlier),
         )
         return Result(scores, items)
 
-    def _drops(self, distorted: float, earlier: Sequence[Score]) -> Iterator[Score]:
+    def _drops(self, found: Decisions, earlier: Result | None) -> Iterator[Score]:
         yield from ()
 
     def _score(self, metric: str, value: float | None, flag: str = "") -> Score:
@@ -134,10 +134,11 @@ class DistortedAccuracy(ZeroShotAccuracy):
             "noise_at": self._noise_at,
         }
 
-    def _drops(self, distorted: float, earlier: Sequence[Score]) -> Iterator[Score]:
-        clean = {score.metric: score.value for score in earlier}["acc1"]
-        assert clean is not None
-        drop = clean - distorted
+    def _drops(self, found: Decisions, earlier: Result | None) -> Iterator[Score]:
+        assert earlier is not None  # the sweep hands on what `after` found
+        right = np.asarray(earlier.items["decision"]) == self.dataset.label_index
+        clean = float(right.mean())
+        drop = clean - float((found.decision == self.dataset.label_index).mean())
         yield self._score("drop_abs", drop)
         chance = 1 / len(self._prompts.classes)
         above = clean > chance

@@ -114,7 +114,7 @@ class ShapeBias(ZeroShotEvaluator):
             "texture_exemplar": dataset.texture_exemplar,
         }
 
-    def finish(self, earlier: Sequence[Score] = ()) -> Result:
+    def finish(self, earlier: Result | None = None) -> Result:
         """See `Evaluator.finish`; items are one row per picture.
 
         `is_shape` and `is_texture` are both true for a non-conflict picture decided right.

@@ -9,6 +9,8 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
+import numpy.typing as npt
+
 from fastclip.errors import RefusalError
 from fastclip.evaluators.base import Result, Score
 from fastclip.files import atomic_path, write_json
@@ -89,6 +91,31 @@ def read_record(path: Path) -> Record:
             where=path,
             mend="delete the file; the next sweep measures it again",
         ) from error
+
+
+def read_items(path: Path, columns: Sequence[str] | None = None) -> dict[str, npt.NDArray[Any]]:
+    """The per-picture items beside the record at `path`, or some columns of them.
+
+    Raises:
+        RefusalError: the items are not there, or lack a column.
+    """
+    from pyarrow import parquet
+
+    items = path.with_suffix(".items.parquet")
+    try:
+        table = parquet.read_table(items, columns=None if columns is None else list(columns))
+        return {name: table.column(name).to_numpy() for name in columns or table.column_names}
+    except (OSError, ValueError, KeyError) as error:
+        raise RefusalError(
+            f"the items of a record cannot be read ({error})",
+            where=items,
+            mend="delete the record beside it; the next sweep measures it again",
+        ) from error
+
+
+def read_result(path: Path) -> Result:
+    """Scores and items of the record at `path`."""
+    return Result(read_record(path).scores, read_items(path))
 
 
 def read_records(out: Path) -> Iterator[Record]:

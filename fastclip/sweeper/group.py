@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from fastclip.checkpoints.base import Checkpoint
 from fastclip.checkpoints.memory import Memory
 from fastclip.errors import CheckpointError, EngineError, FastclipError, StoppedError
-from fastclip.evaluators.base import Score
+from fastclip.evaluators.base import Result
 from fastclip.sweeper.background import Background
 from fastclip.sweeper.config import Settled, SweepConfig
 from fastclip.sweeper.ledger import Ledger
@@ -86,7 +86,7 @@ class Work:
     step: str = "read"
     measured: bool = False
     logit_scale: float | None = None
-    earlier: dict[str, tuple[Score, ...]] = field(default_factory=dict)
+    earlier: dict[str, Result] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
     error: FastclipError | None = None
 
@@ -149,7 +149,7 @@ class GroupSweep:
     def _measure(self, work: Work, loaded: Loaded, missing: list[Unit]) -> None:
         work.step = "measure"
         work.measured = True
-        work.earlier = self.books.ledger.earlier_scores(self.stage, loaded.checkpoint_id, missing)
+        work.earlier = self.books.ledger.earlier_results(self.stage, loaded.checkpoint_id, missing)
         for encoded in encode(self.stage, missing, loaded.seconds):
             spent = dict(loaded.seconds)
             self.background.submit(partial(self._score, work, loaded, encoded, spent))

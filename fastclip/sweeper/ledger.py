@@ -10,7 +10,7 @@ from fastclip import __version__
 from fastclip.checkpoints.base import Checkpoint, Metadata
 from fastclip.checkpoints.provenance import training_place
 from fastclip.errors import CheckpointError, FastclipError
-from fastclip.evaluators.base import Score
+from fastclip.evaluators.base import Result
 from fastclip.results import record as records
 from fastclip.results import sightings
 from fastclip.sweeper.config import Settled, SweepConfig
@@ -75,17 +75,17 @@ class Ledger:
                 mend="if it was changed on purpose, touch it, then sweep again",
             )
 
-    def earlier_scores(
+    def earlier_results(
         self, stage: Stage, checkpoint_id: str, missing: Sequence[Unit]
-    ) -> dict[str, tuple[Score, ...]]:
-        """Scores on record that missing units come after (clean accuracy for a new sigma)."""
+    ) -> dict[str, Result]:
+        """Results on record that missing units come after (clean decisions for a new sigma)."""
         wanted = {id(unit.evaluator.after()) for unit in missing}
         earlier = {}
         for unit in stage.units:
             if id(unit.evaluator) in wanted and unit not in missing:
                 task = unit.evaluator.task
                 path = records.record_path(self.out, checkpoint_id, task, unit.protocol_id)
-                earlier[unit.protocol_id] = records.read_record(path).scores
+                earlier[unit.protocol_id] = records.read_result(path)
         return earlier
 
     def write(

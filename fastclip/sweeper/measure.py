@@ -13,7 +13,7 @@ import numpy.typing as npt
 from fastclip.engines.memory import release_freed_memory
 from fastclip.engines.text_batches import encode_prompts, select_text_batches
 from fastclip.errors import CheckpointError
-from fastclip.evaluators.base import Result, Score
+from fastclip.evaluators.base import Result
 from fastclip.sweeper.load import Loaded
 from fastclip.sweeper.stage import Stage, Unit
 from fastclip.towers.recipes import pack
@@ -135,13 +135,13 @@ def score(
     stage: Stage,
     encoded: Encoded,
     logit_scale: float | None,
-    earlier: dict[str, tuple[Score, ...]],
+    earlier: dict[str, Result],
     seconds: dict[str, float],
 ) -> Measured:
     """Score one unit.
 
     Args:
-        earlier: scores by protocol id, of finished units that others come after; extended.
+        earlier: by protocol id, what finished units found that others come after; extended.
         seconds: per stage, added to.
     """
     began = time.perf_counter()
@@ -149,7 +149,7 @@ def score(
     result = _score(stage, unit, encoded.embeddings, encoded.texts, logit_scale, earlier)
     scoring = time.perf_counter() - began
     seconds["score"] = seconds.get("score", 0.0) + scoring
-    earlier[unit.protocol_id] = result.scores
+    earlier[unit.protocol_id] = result
     return Measured(unit, result, scoring + encoded.seconds, encoded.pictures)
 
 
@@ -183,7 +183,7 @@ def _score(
     embeddings: dict[str, npt.NDArray[np.float32]],
     texts: npt.NDArray[np.float32] | None,
     logit_scale: float | None,
-    earlier: dict[str, tuple[Score, ...]],
+    earlier: dict[str, Result],
 ) -> Result:
     evaluator = unit.evaluator
     evaluator.start(logit_scale)
@@ -195,7 +195,7 @@ def _score(
             hi = min(lo + ROWS_PER_UPDATE, len(index))
             evaluator.update(name, slice(lo, hi), embeddings[key][index[lo:hi]])
     before = evaluator.after()
-    return evaluator.finish(() if before is None else earlier[_id_of(stage, before)])
+    return evaluator.finish(None if before is None else earlier[_id_of(stage, before)])
 
 
 def _id_of(stage: Stage, evaluator: object) -> str:

@@ -1,0 +1,208 @@
+"""What an analysis says: curves with bands, verdicts on them, links between them, sentences."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+Numbers = tuple[float | None, ...]
+
+AXES = ("samples_seen", "step", "epoch")
+"""Ways to say where in training a checkpoint is, the preferred first."""
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """One quantity of one task, singled out by columns of the table.
+
+    Attributes:
+        key: "iqa", "shape-bias", "robustness" for the primary ones; unique.
+        task, metric: as in the table.
+        factors: column -> value; None is NA ("category": None, the row over all categories).
+        title: what people call it ("Image-quality alignment").
+        unit: what one unit is ("reference picture", "exemplar", "picture").
+    """
+
+    key: str
+    task: str
+    metric: str
+    factors: Mapping[str, str | float | None]
+    title: str
+    unit: str
+    primary: bool = False
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A difference between two checkpoints, later minus earlier, in units of the quantity.
+
+    `low` and `high` bound it at 95 % *simultaneously* with every other that the same question
+    looked at; `p` is adjusted likewise.
+    """
+
+    earlier: int
+    later: int
+    value: float
+    low: float
+    high: float
+    p: float
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What a curve shows.
+
+    Attributes:
+        kind: "peak" (rises from the first and falls to the last, both beyond chance), "rise",
+            "fall" (the last is above, below the first), "undecided" (not distinguishable),
+            "too_few" (fewer than 3 usable checkpoints or fewer than 2 units).
+        highest: index of the highest estimate among the curve's points; None with none usable.
+        best: indices of the 95 % confidence set for the checkpoint with the highest population
+            score; may be non-contiguous.
+        rise: highest minus first; fall: last minus highest; change: last minus first. None for
+            "too_few".
+    """
+
+    kind: str
+    highest: int | None
+    best: tuple[int, ...]
+    rise: Difference | None
+    fall: Difference | None
+    change: Difference | None
+
+
+@dataclass(frozen=True)
+class Curve:
+    """One endpoint of one run on one data set, over training; lists have one entry per point.
+
+    Attributes:
+        checkpoints: names, in order of training.
+        samples_seen, step, epoch: the axes; None where not known.
+        value: None where NA.
+        ci_low, ci_high: pointwise 95 %, as in the table.
+        band_low, band_high: simultaneous over the curve's usable points; None elsewhere.
+        usable: False where the point is left out of every statement; `why` says why ("at_chance",
+            "clean_at_chance", "NA").
+        scope: what the sentence is about ("this run, over 25 references").
+    """
+
+    endpoint: Endpoint
+    run: str
+    arch: str
+    weights: str
+    dataset: str
+    protocol_id: str
+    checkpoints: tuple[str, ...]
+    samples_seen: Numbers
+    step: Numbers
+    epoch: Numbers
+    value: Numbers
+    ci_low: Numbers
+    ci_high: Numbers
+    band_low: Numbers
+    band_high: Numbers
+    usable: tuple[bool, ...]
+    why: tuple[str, ...]
+    n: int
+    n_units: int
+    scope: str
+    verdict: Verdict
+    sentence: str
+
+
+@dataclass(frozen=True)
+class Link:
+    """How two curves of one run move together.
+
+    Attributes:
+        level: correlation over checkpoints: descriptive, never tested.
+        increments: Spearman correlation of increments per doubling of samples seen.
+        p: of `increments` against circular shifts (one run) or over runs; None where `reason`.
+        lag, lag_r: exploratory: the shift in checkpoints with the largest correlation of
+            increments; None below 20 usable checkpoints.
+    """
+
+    first: str
+    second: str
+    run: str
+    checkpoints: int
+    level: float | None
+    increments: float | None
+    p: float | None
+    method: str
+    reason: str
+    lag: int | None = None
+    lag_r: float | None = None
+
+
+@dataclass(frozen=True)
+class Context:
+    """A line to compare with: "PSNR on the same pictures", "humans", "guessing", an anchor.
+
+    `endpoint` is an `Endpoint.key`; `low` and `high` where it is a range; `source` says where it
+    comes from.
+    """
+
+    endpoint: str
+    label: str
+    value: float
+    low: float | None = None
+    high: float | None = None
+    source: str = ""
+    dataset: str = ""
+
+
+@dataclass(frozen=True)
+class TypeFinding:
+    """One distortion type of an image-quality set: exploratory, Benjamini-Hochberg over types."""
+
+    run: str
+    dataset: str
+    type: str
+    kind: str
+    p: float
+    q: float
+
+
+@dataclass(frozen=True)
+class RunsMean:
+    """Several runs of one architecture: the mean over runs, with a t-interval from 3 runs on.
+
+    `axis` is "samples_seen" or "acc1" (matched clean accuracy); lists are over `x`.
+    """
+
+    endpoint: str
+    dataset: str
+    axis: str
+    runs: tuple[str, ...]
+    x: tuple[float, ...]
+    mean: Numbers
+    low: Numbers
+    high: Numbers
+
+
+@dataclass(frozen=True)
+class Analysis:
+    """Everything `fastclip analyze OUT` found; `OUT/analysis.json`.
+
+    Attributes:
+        curves: the primary ones first, then exploratory ones.
+        sentences: what to read first, primary endpoints in order, one each per curve.
+        checks: the check strip: name -> text ("data" -> "complete", "failures" -> "none", ...);
+            text that begins with "!" is a warning.
+        comparisons: number of tests and intervals behind the exploratory statements.
+        notes: what was left out and why.
+        settings: interval method, resamples, seed, level.
+    """
+
+    curves: tuple[Curve, ...]
+    links: tuple[Link, ...]
+    context: tuple[Context, ...]
+    types: tuple[TypeFinding, ...]
+    means: tuple[RunsMean, ...]
+    sentences: tuple[str, ...]
+    checks: Mapping[str, str]
+    comparisons: int
+    notes: tuple[str, ...]
+    settings: Mapping[str, Any] = field(default_factory=dict)

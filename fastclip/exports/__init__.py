@@ -1,0 +1,1 @@
+"""A sweep's rows and items in other programs' formats."""

@@ -1,0 +1,2 @@
+"""What a curve over training allows to say: where it is highest, whether it peaked, what moves
+with it."""

@@ -1,0 +1,2 @@
+"""Confidence intervals: clusters for correlations, exemplars for shape bias, pictures for
+accuracies."""
