@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ class Sighting:
     `--tokenizer`): under another request the file is opened again. `needed` digests the names of
     the tensors that `digest` covers. `said` is what the file itself says of its place in
     training; `step`, `epoch` and `samples_seen` add what its name and its run's files say.
+    `canary` has the figures of the last swap's check; empty where nothing had to be measured.
     """
 
     name: str
@@ -41,6 +42,7 @@ class Sighting:
     step: int | None
     epoch: int | None
     samples_seen: int | None
+    canary: Mapping[str, float] = field(default_factory=dict)
 
 
 def file_key(checkpoint: Checkpoint) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -133,7 +133,8 @@ class Settled:
 
     `device` is the kind, `image_batch` is in pictures. `options` are those of the call that
     settled the folder and `trials` what it saw of each engine, for readers; nothing is decided
-    from them.
+    from them. `primary` names each task's primary endpoint (`fastclip.evaluators.primary`); it
+    stays what it was when the folder was settled.
     """
 
     engine: str
@@ -144,6 +145,7 @@ class Settled:
     fastclip_version: str
     device: str = "cpu"
     trials: Sequence[Mapping[str, Any]] = ()
+    primary: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
 
 def read_settled(out: Path) -> Settled | None:

@@ -130,6 +130,7 @@ class Ledger:
         checkpoint, architecture = loaded.checkpoint, stage.architecture
         preprocessing = architecture.preprocessing
         said = loaded.metadata
+        earlier = self._index.find(checkpoint, self._config.request)
         sighting = sightings.Sighting(
             name=checkpoint.name,
             run=checkpoint.run,
@@ -150,6 +151,7 @@ class Ledger:
                 "std": list(preprocessing.std),
             },
             said={"step": said.step, "epoch": said.epoch, "samples_seen": said.samples_seen},
+            canary=loaded.canary or (earlier.canary if earlier else {}),
             **self._place(checkpoint, said),
         )
         sightings.write_sighting(self.out, checkpoint, sighting)

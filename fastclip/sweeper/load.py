@@ -27,6 +27,7 @@ class Loaded:
         digest: of the needed tensors, taken while they were read; `needed` digests their names.
         metadata: what the file itself says of its place in training.
         seconds: per stage, so far "read" and, of one that was read ahead, "wait".
+        canary: figures of the check after the swap.
         on_release: called when the tensors are let go.
     """
 
@@ -38,6 +39,7 @@ class Loaded:
     needed: str
     metadata: Metadata
     seconds: dict[str, float] = field(default_factory=dict)
+    canary: dict[str, float] = field(default_factory=dict)
     on_release: Callable[[], None] | None = None
 
     def release(self) -> None:

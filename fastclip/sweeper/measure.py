@@ -96,6 +96,7 @@ def swap(stage: Stage, loaded: Loaded) -> float | None:
     del module_tensors, tensors
     release_freed_memory()
     loaded.release()
+    loaded.canary = dict(report.figures)
     if not report.passed:
         raise CanaryError(report.figures, report.explain(), str(loaded.checkpoint.path))
     return scale

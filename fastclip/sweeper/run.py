@@ -15,13 +15,14 @@ from fastclip.errors import (
     RefusalError,
 )
 from fastclip.evaluators.options import TaskOptions
+from fastclip.evaluators.primary import primary_endpoints
 from fastclip.files import write_atomic
 from fastclip.machine import usable_cores
 from fastclip.results.table import write_table
 from fastclip.stimuli.drop import drop_pictures
 from fastclip.stimuli.views import ViewStore
 from fastclip.sweeper.choose import choose, device_of, refuse_absent, unused_gpu
-from fastclip.sweeper.config import Settled, SweepConfig, agree, settle
+from fastclip.sweeper.config import Settled, SweepConfig, agree, read_settled, settle
 from fastclip.sweeper.environment import write_environment
 from fastclip.sweeper.group import Books, GroupSweep, Outcome
 from fastclip.sweeper.ledger import Ledger
@@ -155,13 +156,16 @@ class Sweeper:
             text = any("text" in evaluator.needs for evaluator in evaluators)
             return get_towers(first, cache_dir=self.store.cache_dir, text=text)
 
-        return choose(
+        settled = choose(
             self.config,
             towers,
             threads=self.store.threads,
             version=__version__,
             log=self.progress.note,
         )
+        before = read_settled(self.config.output_dir)  # there with --rescore
+        declared = before.primary if before else None
+        return replace(settled, primary=declared or primary_endpoints(self.options))
 
     def _run_groups(self) -> None:
         settled = self.books.settled
