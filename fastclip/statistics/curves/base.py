@@ -42,6 +42,19 @@ class PairedCurve:
         """Back from the scale of inference to the quantity's own."""
         return from_scale(scaled, self.scale)
 
+    def natural(self) -> PairedCurve:
+        """The same curve on the quantity's own scale, its covariance by the delta method.
+
+        With v = g(z) and D the diagonal of g'(z), the covariance of v is D Cov(z) D.
+        """
+        slopes = _SLOPES[self.scale](self.value(self.estimates))
+        return PairedCurve(
+            self.value(self.estimates),
+            self.value(self.resamples),
+            self.covariance * np.multiply.outer(slopes, slopes),
+            self.units,
+        )
+
     def subset(self, rows: npt.ArrayLike) -> PairedCurve:
         """The same curve at some of its checkpoints."""
         rows = np.asarray(rows)
@@ -79,6 +92,13 @@ _FUNCTIONS: dict[str, tuple[Callable[[Float64Array], Float64Array], ...]] = {
     "logit": (logit, expit),
     "identity": (_same, _same),
 }
+
+_SLOPES: dict[str, Callable[[Float64Array], Float64Array]] = {
+    "fisher": lambda value: 1 - value * value,
+    "logit": lambda value: value * (1 - value),
+    "identity": np.ones_like,
+}
+# dvalue / dscaled, in terms of the value.
 
 SCALES = tuple(_FUNCTIONS)
 """Scales on which inference is made: atanh for correlations, log odds for shares, as it is."""
