@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -59,17 +60,24 @@ COLUMNS: dict[str, str] = {
 """Column -> pandas dtype, in the order of the table. `seconds` is the only timing."""
 
 
-def build_table(out: Path) -> pd.DataFrame:
-    """All rows of an output folder: what `results.csv` and `results.parquet` hold.
+@dataclass(frozen=True)
+class Measurement:
+    """One record of one checkpoint: the rows and the items that share a protocol."""
+
+    sighting: Sighting
+    record: Record
+
+
+def measurements(out: Path) -> list[Measurement]:
+    """Every measurement that the table of an output folder shows, in its order.
 
     Records of another engine or precision than `config.json` settled (there are some after
-    `--rescore`) and those that a newer evaluator revision supersedes are left out.
+    `--rescore`) and those that a newer evaluator revision supersedes are left out. Equal weights
+    under two names are measurements of both.
 
     Raises:
         UsageError: `out` holds no sweep.
     """
-    import pandas as pd
-
     config = out / "config.json"
     if not config.is_file():
         raise UsageError("this folder holds no sweep", where=out, mend="name a sweep's -o folder")
@@ -79,12 +87,27 @@ def build_table(out: Path) -> pd.DataFrame:
     kept = [record for record in read_records(out) if (record.engine, record.precision) == ours]
     for record in newest_revisions(kept):
         records.setdefault(record.checkpoint_id, []).append(record)
-    rows = [
-        _row(sighting, record, score)
+    return [
+        Measurement(sighting, record)
         for sighting in _one_per_name(read_sightings(out))
         for record in sorted(records.get(sighting.checkpoint_id, ()), key=_record_order)
-        for score in record.scores
     ]
+
+
+def build_table(out: Path) -> pd.DataFrame:
+    """All rows of an output folder: what `results.csv` and `results.parquet` hold.
+
+    Raises:
+        UsageError: `out` holds no sweep.
+    """
+    return rows_of(measurements(out))
+
+
+def rows_of(measured: Sequence[Measurement]) -> pd.DataFrame:
+    """One row per score of these measurements, columns as in `COLUMNS`."""
+    import pandas as pd
+
+    rows = [_row(m.sighting, m.record, score) for m in measured for score in m.record.scores]
     frame = pd.DataFrame.from_records(rows, columns=list(COLUMNS))
     return frame.astype(COLUMNS)
 
