@@ -4,7 +4,7 @@ with it."""
 from fastclip.statistics.curves.bands import benjamini_hochberg, simultaneous_band
 from fastclip.statistics.curves.base import SCALES, PairedCurve, from_scale, to_scale
 from fastclip.statistics.curves.maximum import beaten_p, best_set
-from fastclip.statistics.curves.peak import Contrast, Peak, change, peak
+from fastclip.statistics.curves.peak import Contrast, Peak, change, judge
 
 __all__ = [
     "SCALES",
@@ -16,7 +16,7 @@ __all__ = [
     "best_set",
     "change",
     "from_scale",
-    "peak",
+    "judge",
     "simultaneous_band",
     "to_scale",
 ]

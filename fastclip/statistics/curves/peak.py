@@ -68,7 +68,7 @@ class Peak:
     p: float
 
 
-def peak(curve: PairedCurve, level: float = LEVEL) -> Peak:
+def judge(curve: PairedCurve, level: float = LEVEL) -> Peak:
     """Judges the curve's highest estimate against its first and its last.
 
     The highest estimate was picked because it is high. So its rise is tested as the largest of
