@@ -83,14 +83,19 @@ def measurements(out: Path) -> list[Measurement]:
         raise UsageError("this folder holds no sweep", where=out, mend="name a sweep's -o folder")
     settled = json.loads(config.read_bytes())
     ours = (settled["engine"], settled["precision"])
-    records: dict[str, list[Record]] = {}
     kept = [record for record in read_records(out) if (record.engine, record.precision) == ours]
-    for record in newest_revisions(kept):
-        records.setdefault(record.checkpoint_id, []).append(record)
+    return join(read_sightings(out), newest_revisions(kept))
+
+
+def join(sightings: Sequence[Sighting], records: Sequence[Record]) -> list[Measurement]:
+    """Records with the checkpoints that they are of, in the order of the table."""
+    by_id: dict[str, list[Record]] = {}
+    for record in records:
+        by_id.setdefault(record.checkpoint_id, []).append(record)
     return [
         Measurement(sighting, record)
-        for sighting in _one_per_name(read_sightings(out))
-        for record in sorted(records.get(sighting.checkpoint_id, ()), key=_record_order)
+        for sighting in _one_per_name(sightings)
+        for record in sorted(by_id.get(sighting.checkpoint_id, ()), key=_record_order)
     ]
 
 
@@ -101,6 +106,11 @@ def build_table(out: Path) -> pd.DataFrame:
         UsageError: `out` holds no sweep.
     """
     return rows_of(measurements(out))
+
+
+def build_rows(sightings: Sequence[Sighting], records: Sequence[Record]) -> pd.DataFrame:
+    """The rows of some records."""
+    return rows_of(join(sightings, records))
 
 
 def rows_of(measured: Sequence[Measurement]) -> pd.DataFrame:
