@@ -249,3 +249,30 @@ def test_where_nothing_may_be_written_code_is_not_kept(monkeypatch):
     monkeypatch.setattr(compiled, "njit", lambda **options: lambda f: nowhere(f, **options))
     twice = compiled.compiled(lambda x: 2 * x)
     assert twice(21) == 42
+
+
+class TestJackknife:
+    @pytest.mark.parametrize("metric", METRICS)
+    def test_each_column_leaves_one_cluster_out(self, metric, batch):
+        x, y, groups, clusters = batch
+        labels = np.array(["b", "a", "h", "c", "d", "e", "f", "g"])[clusters]
+        options = {"clusters": labels, "threads": 1}
+        found = correlate(metric, x, y, groups, resamples="jackknife", **options).values
+        assert found.shape == (3, 3, 9)
+        for k, row in enumerate(x):
+            for g, members in enumerate(map(np.asarray, groups)):
+                assert found[k, g, 0] == pytest.approx(by_scipy(metric, row[members], y[members]))
+                for c, label in enumerate("abcdefgh"):
+                    kept = members[labels[members] != label]
+                    expected = by_scipy(metric, row[kept], y[kept])
+                    np.testing.assert_allclose(found[k, g, 1 + c], expected, rtol=0, atol=1e-12)
+
+    def test_a_group_of_one_cluster_has_nothing_without_it(self, batch):
+        x, y, _, clusters = batch
+        found = correlate("srcc", x, y, [range(5, 10)], resamples="jackknife", clusters=clusters)
+        assert np.isnan(found.values[:, 0, 2]).all()
+        np.testing.assert_array_equal(found.values[:, 0, 1], found.values[:, 0, 0])
+
+    def test_another_word_is_refused(self, batch):
+        with pytest.raises(ValueError, match="a number or 'jackknife', not 'bootstrap'"):
+            correlate("srcc", batch[0], batch[1], resamples="bootstrap")

@@ -33,9 +33,12 @@ def batch():
 
 def batched(metric, device):
     x, y, groups, clusters = batch()
+    count = len(set(clusters))
     parts = [
-        correlate(metric, x, y, groups, resamples=4, clusters=labels, seed=2**40 + 7, device=device)
-        for labels in (None, clusters)
+        correlate(
+            metric, x, y, groups, resamples=drawn, clusters=labels, seed=2**40 + 7, device=device
+        )
+        for labels, drawn in ((None, count), (clusters, count), (clusters, "jackknife"))
     ]
     return np.stack([part.values for part in parts]), np.stack([part.reasons for part in parts])
 

@@ -11,6 +11,10 @@ same resample are paired over score vectors *and* over groups: their differences
 distribution too. A group sees the draw through its own members, so its size varies with the
 resample unless every cluster has equally many members in it.
 
+**Jackknife.** With `resamples="jackknife"` the B = C resamples are those that leave one of the C
+clusters out: column 1 + c is without cluster c, in the sorted order of labels. A group without
+members of c has the data's own coefficient there, and NaN where c holds all its members.
+
 **How.** Scores are sorted once per score vector and group. A resample is a vector of
 multiplicities, and average ranks, ties and discordant pairs of the resample are those of the data
 counted with them: one pass over the sorted order, no copy, no sort. Kernels return sums; all sums
@@ -22,7 +26,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -35,6 +39,9 @@ Float64Array = npt.NDArray[np.float64]
 
 RESAMPLES_DEFINITION = "philox4x32-10/clusters/1"
 """Identity of the generator, its keying and what is drawn; part of every interval's protocol."""
+
+JACKKNIFE = "jackknife"
+"""In place of a number of resamples."""
 
 CHUNK = 1 << 23
 """Scores, or coefficients of one group, held at a time; bounds memory, changes no value."""
@@ -76,7 +83,7 @@ def correlate(
     target: npt.ArrayLike,
     groups: Sequence[npt.ArrayLike] | None = None,
     *,
-    resamples: int = 0,
+    resamples: int | Literal["jackknife"] = 0,
     clusters: npt.ArrayLike | None = None,
     seed: int = 0,
     device: str = "cpu",
@@ -91,7 +98,7 @@ def correlate(
         target: `[N]`.
         groups: index lists into N; None is one group of everything. Groups may overlap; an index
             listed twice counts twice.
-        resamples: B, at most 2^32 - 1.
+        resamples: B, at most 2^32 - 1; or "jackknife", which leaves each cluster out once.
         clusters: `[N]` labels of any kind, equal for pictures that are drawn together; None makes
             each picture its own cluster.
         seed: 64 bits; the same seed, number of clusters and resample draw the same clusters on
@@ -109,17 +116,20 @@ def correlate(
     codes, count = _clusters(clusters, columns.shape[1])
     if metric not in METRICS:
         raise ValueError(f"unknown metric {metric!r}; known: {', '.join(METRICS)}")
+    if isinstance(resamples, str) and resamples != JACKKNIFE:
+        raise ValueError(f"resamples are a number or {JACKKNIFE!r}, not {resamples!r}")
     if metric == "plcc":
         columns, wanted = _scaled(columns), _scaled(wanted)
     coefficients = _on_device(device, threads, count, resamples, seed)
-    shape = (len(columns), len(members), resamples + 1)
+    drawn = count if isinstance(resamples, str) else resamples
+    shape = (len(columns), len(members), drawn + 1)
     values, reasons = np.full(shape, np.nan), np.full(shape[:2], "", dtype="<U12")
     for g, rows in enumerate(members):
         if len(rows) < 2:
             reasons[:, g] = "fewer_than_2"
             continue
         group = Group.of(rows, wanted, codes)
-        for chunk in _chunks(len(columns), max(len(rows), resamples + 1)):
+        for chunk in _chunks(len(columns), max(len(rows), drawn + 1)):
             own = np.take(columns[chunk], group.members, axis=1)
             values[chunk, g] = coefficients.of(metric, group, own)
             reasons[chunk, g] = np.where(np.isnan(values[chunk, g, 0]), "constant", "")
@@ -130,7 +140,9 @@ def correlate(
     return BatchedCorrelations(values, reasons)
 
 
-def _on_device(device: str, threads: int, clusters: int, resamples: int, seed: int) -> Coefficients:
+def _on_device(
+    device: str, threads: int, clusters: int, resamples: int | str, seed: int
+) -> Coefficients:
     # Imported here: numba takes half a second that a sweep's start does not have.
     if device == "cpu":
         from fastclip.statistics.batched.numba_cpu import CpuCoefficients

@@ -19,7 +19,7 @@ from fastclip.machine import usable_cores
 from fastclip.statistics.batched.compiled import compiled
 from fastclip.statistics.batched.formulas import METRICS
 from fastclip.statistics.batched.groups import POSITION, TIED, Group, order, padded
-from fastclip.statistics.batched.resamples import multiplicities
+from fastclip.statistics.batched.resamples import left_out, multiplicities
 
 Array = npt.NDArray[Any]
 Block = Callable[[Group, Array, Array], tuple[Array, Array]]
@@ -35,8 +35,12 @@ EXACT_UINT16 = 1 << 16
 class CpuCoefficients:
     """See `base.Coefficients`."""
 
-    def __init__(self, clusters: int, resamples: int, seed: int, threads: int) -> None:
-        self._weights = multiplicities(clusters, resamples, seed)
+    def __init__(self, clusters: int, resamples: int | str, seed: int, threads: int) -> None:
+        self._weights = (
+            left_out(clusters)
+            if isinstance(resamples, str)
+            else multiplicities(clusters, resamples, seed)
+        )
         self._threads = threads or usable_cores()
 
     def of(self, metric: str, group: Group, scores: Array) -> Array:

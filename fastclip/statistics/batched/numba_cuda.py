@@ -20,6 +20,7 @@ from fastclip.statistics.batched.compiled import compiled
 from fastclip.statistics.batched.formulas import METRICS
 from fastclip.statistics.batched.groups import POSITION, Group
 from fastclip.statistics.batched.numba_cpu import ordered
+from fastclip.statistics.batched.resamples import left_out
 
 try:
     from numba import cuda
@@ -42,9 +43,13 @@ STEPS = 1 << 26
 class CudaCoefficients:
     """See `base.Coefficients`."""
 
-    def __init__(self, clusters: int, resamples: int, seed: int) -> None:
+    def __init__(self, clusters: int, resamples: int | str, seed: int) -> None:
         if not cuda.is_available():
             raise RefusalError("no CUDA device for the correlations", mend="take device='cpu'")
+        if isinstance(resamples, str):
+            self._columns, self._largest = clusters + 1, 1
+            self._weights = cuda.to_device(left_out(clusters))
+            return
         self._columns = resamples + 1
         self._weights = cuda.device_array((clusters, self._columns), np.uint16)
         largest = cuda.device_array(self._columns, np.int64)

@@ -51,6 +51,13 @@ def multiplicities(clusters: int, resamples: int, seed: int) -> npt.NDArray[np.u
     return np.ascontiguousarray(drawn.T)
 
 
+def left_out(clusters: int) -> npt.NDArray[np.uint16]:
+    """`[clusters, clusters + 1]`: column 0 is all ones, column 1 + c leaves cluster c out."""
+    kept = np.ones((clusters, clusters + 1), np.uint16)
+    np.fill_diagonal(kept[:, 1:], 0)
+    return kept
+
+
 @compiled
 def _draw(drawn: npt.NDArray[np.uint16], key: Any, high_key: Any) -> None:
     clusters = np.uint64(drawn.shape[1])
