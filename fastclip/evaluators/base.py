@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fastclip.distortions.base import Distortion
+from fastclip.statistics.intervals.base import Interval
 from fastclip.stimuli.base import Dataset, PixelSpec
 
 
@@ -37,8 +38,8 @@ class Score:
 
     `value` None is NA and needs a `flag` that says why ("clean_at_chance", "constant").
     Factors that do not apply stay None. `n` counts pictures or pairs, `n_units` the
-    independent units behind them (reference pictures, exemplars). `ci_low` and `ci_high` bound the
-    value at 95 %, by `ci_method`; None where there is no interval.
+    independent units behind them (reference pictures, exemplars, pictures). `ci_low` and
+    `ci_high` bound the value at 95 %, by `ci_method`; None where there is no interval.
     """
 
     metric: str
@@ -58,6 +59,16 @@ class Score:
     noise_seed: int | None = None
     prompts: str | None = None
     category: str | None = None
+
+
+def interval_columns(interval: Interval) -> dict[str, Any]:
+    """The fields of a `Score` that an interval fills."""
+    return {
+        "n_units": interval.units,
+        "ci_low": interval.low,
+        "ci_high": interval.high,
+        "ci_method": interval.method or None,
+    }
 
 
 @dataclass(frozen=True)

@@ -6,12 +6,24 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
+import numpy.typing as npt
 
 from fastclip.distortions.base import Distortion
-from fastclip.evaluators.base import Evaluator, Result, Score, ViewRequest
+from fastclip.evaluators.base import (
+    Evaluator,
+    Result,
+    Score,
+    ViewRequest,
+    interval_columns,
+)
 from fastclip.evaluators.options import TaskOptions
-from fastclip.evaluators.zero_shot import Decisions, Prompts, ZeroShotEvaluator, own_templates
+from fastclip.evaluators.zero_shot import Prompts, ZeroShotEvaluator, own_templates
+from fastclip.statistics.intervals.base import Interval, no_interval
+from fastclip.statistics.intervals.ratios import fieller, paired_t
+from fastclip.statistics.intervals.shares import wilson
 from fastclip.stimuli.base import ClassificationDataset, Dataset, PixelSpec
+
+BoolArray = npt.NDArray[np.bool_]
 
 
 def build(datasets: Sequence[Dataset], pixels: PixelSpec, options: TaskOptions) -> list[Evaluator]:
@@ -45,11 +57,12 @@ class ZeroShotAccuracy(ZeroShotEvaluator):
     """Top-1 and top-5 accuracy on the clean pictures (`distortion` "none").
 
     Keeps decisions, not embeddings. `tied_decisions` counts pictures whose largest cosine two
-    classes share; the lowest index wins, for top-5 too.
+    classes share; the lowest index wins, for top-5 too. Intervals of accuracies are Wilson's,
+    over pictures.
     """
 
     task: ClassVar[str] = "robustness"
-    revision: ClassVar[int] = 1
+    revision: ClassVar[int] = 2
     dataset: ClassificationDataset
 
     def __init__(self, dataset: ClassificationDataset, pixels: PixelSpec, prompts: Prompts) -> None:
@@ -66,7 +79,7 @@ class ZeroShotAccuracy(ZeroShotEvaluator):
         `label` and `decision` index the class names; `margin` is in units of cosine.
         """
         found = self._classifier.finish()
-        top1 = float((found.decision == self.dataset.label_index).mean())
+        right = found.decision == self.dataset.label_index
         items = {
             "label": self.dataset.label_index.astype(np.int32),
             "decision": found.decision,
@@ -75,24 +88,28 @@ class ZeroShotAccuracy(ZeroShotEvaluator):
             "tie": found.tie,
         }
         scores = (
-            self._score("acc1", top1),
-            # With 5 classes or fewer the label cannot be missed.
-            self._score(
-                "acc5",
-                float((found.rank < 5).mean()),
-                "trivial" if len(self._prompts.classes) <= 5 else "",
-            ),
+            self._score("acc1", float(right.mean()), wilson(int(right.sum()), len(right))),
+            self._top5(found.rank < 5),
             self._score("tied_decisions", float(found.tie.sum())),
-            *self._drops(found, earlier),
+            *self._drops(right, earlier),
         )
         return Result(scores, items)
 
-    def _drops(self, found: Decisions, earlier: Result | None) -> Iterator[Score]:
+    def _top5(self, right: BoolArray) -> Score:
+        share, n = float(right.mean()), len(right)
+        if len(self._prompts.classes) <= 5:  # the label cannot be missed
+            return self._score("acc5", share, flag="trivial")
+        return self._score("acc5", share, wilson(int(right.sum()), n))
+
+    def _drops(self, right: BoolArray, earlier: Result | None) -> Iterator[Score]:
         yield from ()
 
-    def _score(self, metric: str, value: float | None, flag: str = "") -> Score:
+    def _score(
+        self, metric: str, value: float | None, interval: Interval | None = None, flag: str = ""
+    ) -> Score:
         n = len(self.dataset.label_index)
-        return Score(metric, value, n, n, flag=flag, **self._factors)
+        columns = interval_columns(interval or no_interval(n))
+        return Score(metric, value, n, flag=flag, **columns, **self._factors)
 
 
 class DistortedAccuracy(ZeroShotAccuracy):
@@ -102,8 +119,9 @@ class DistortedAccuracy(ZeroShotAccuracy):
     - `drop_rel` = (clean - distorted) / clean
     - `drop_rel_chance` = (clean - distorted) / (clean - 1/K), K classes
 
-    of top-1 accuracies. The relative drops are NA with flag "clean_at_chance" where clean
-    accuracy is not above 1/K by point estimate: there is nothing to lose.
+    of top-1 accuracies. Intervals keep the pairs, picture by picture: paired t, and Fieller's for
+    the ratios. The relative drops are NA with flag "clean_at_chance" where clean accuracy is not
+    above 1/K beyond its own interval: what can be lost is not known to be more than nothing.
     """
 
     def __init__(self, clean: ZeroShotAccuracy, distortion: Distortion, noise_at: str) -> None:
@@ -134,14 +152,18 @@ class DistortedAccuracy(ZeroShotAccuracy):
             "noise_at": self._noise_at,
         }
 
-    def _drops(self, found: Decisions, earlier: Result | None) -> Iterator[Score]:
+    def _drops(self, right: BoolArray, earlier: Result | None) -> Iterator[Score]:
         assert earlier is not None  # the sweep hands on what `after` found
-        right = np.asarray(earlier.items["decision"]) == self.dataset.label_index
-        clean = float(right.mean())
-        drop = clean - float((found.decision == self.dataset.label_index).mean())
-        yield self._score("drop_abs", drop)
+        before = np.asarray(earlier.items["decision"]) == self.dataset.label_index
+        clean = float(before.mean())
+        drop = clean - float(right.mean())
+        lost = before.astype(np.float64) - right
+        yield self._score("drop_abs", drop, paired_t(lost))
         chance = 1 / len(self._prompts.classes)
-        above = clean > chance
-        flag = "" if above else "clean_at_chance"
-        yield self._score("drop_rel", drop / clean if above else None, flag)
-        yield self._score("drop_rel_chance", drop / (clean - chance) if above else None, flag)
+        floor = wilson(int(before.sum()), len(before)).low
+        for metric, guesses in (("drop_rel", 0.0), ("drop_rel_chance", chance)):
+            if floor is None or floor <= chance:
+                yield self._score(metric, None, flag="clean_at_chance")
+            else:
+                interval = fieller(lost, before - guesses)
+                yield self._score(metric, drop / (clean - guesses), interval)

@@ -9,14 +9,16 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from fastclip.evaluators.base import Evaluator, Result, Score
+from fastclip.evaluators.base import Evaluator, Result, Score, interval_columns
 from fastclip.evaluators.options import TaskOptions
 from fastclip.evaluators.zero_shot import (
-    Decisions,
     Prompts,
     ZeroShotEvaluator,
     own_templates,
 )
+from fastclip.statistics.intervals.base import no_interval
+from fastclip.statistics.intervals.shares import wilson
+from fastclip.statistics.intervals.two_way import Float64Array, TwoWayBootstrap, ratio
 from fastclip.stimuli.base import CueConflictDataset, Dataset, PixelSpec
 
 
@@ -46,64 +48,120 @@ def shape_bias_prompts(dataset: CueConflictDataset, options: TaskOptions) -> Pro
 class CueCounts:
     """Decisions over conflict pictures: how many took the shape, the texture, neither.
 
-    Every measure is a pure function of the counts and of `classes`, the number of classes
-    offered (16). Undefined values are None.
+    Counts are numbers, or arrays of one shape (one entry per resample); every measure is a pure
+    function of them and of `classes`, the number of classes offered (16), NaN where undefined.
     """
 
-    shape: int
-    texture: int
-    other: int
+    shape: npt.ArrayLike
+    texture: npt.ArrayLike
+    other: npt.ArrayLike
     classes: int = 16
 
     @property
-    def pictures(self) -> int:
+    def pictures(self) -> Float64Array:
         """All conflict pictures."""
-        return self.shape + self.texture + self.other
+        return np.add(self.cue, self.other)
 
     @property
-    def shape_bias(self) -> float | None:
-        """shape / (shape + texture) (Geirhos et al. 2019); None where no decision took a cue."""
-        cue = self.shape + self.texture
-        return self.shape / cue if cue else None
+    def cue(self) -> Float64Array:
+        """Decisions for either cue."""
+        return np.add(self.shape, self.texture, dtype=np.float64)
 
     @property
-    def at_chance(self) -> bool:
-        """Cue accuracy is not above 2 / classes, by point estimate: no test is made.
-
-        A model that guesses has a shape bias of 0.5 whatever it sees.
-        """
-        return (self.shape + self.texture) * self.classes <= 2 * self.pictures
+    def shape_bias(self) -> Float64Array:
+        """shape / (shape + texture) (Geirhos et al. 2019); NaN where no decision took a cue."""
+        return ratio(self.shape, self.cue)
 
     @property
-    def guess_corrected(self) -> float | None:
+    def guess_corrected(self) -> Float64Array:
         """Shape bias with guesses taken out: (s - g) / (s + t - 2g), g = other / (classes - 2).
 
         Guesses spread evenly over classes, so each wrong class's share, g, is also in s and t.
-        None at chance: the denominator is above 0 exactly where cue accuracy is above chance.
+        The denominator is above 0 exactly where cue accuracy is above 2 / classes; NaN elsewhere.
         It may leave [0, 1] where a cue is taken less often than a wrong class.
         """
-        if self.at_chance:
-            return None
-        guesses = self.other / (self.classes - 2)
-        return (self.shape - guesses) / (self.shape + self.texture - 2 * guesses)
+        guesses = ratio(self.other, self.classes - 2)
+        return ratio(np.subtract(self.shape, guesses), self.cue - 2 * guesses)
+
+    @property
+    def cue_accuracy(self) -> Float64Array:
+        """(shape + texture) / all; a model that guesses has 2 / classes, and a shape bias of 0.5
+        whatever it sees.
+        """
+        return ratio(self.cue, self.pictures)
+
+    def measures(self) -> dict[str, Float64Array]:
+        """Every measure by its name in the table."""
+        return {
+            "shape_bias": self.shape_bias,
+            "texture_bias": 1 - self.shape_bias,
+            "shape_bias_guess_corrected": self.guess_corrected,
+            "cue_accuracy": self.cue_accuracy,
+            "shape_accuracy": ratio(self.shape, self.pictures),
+            "texture_accuracy": ratio(self.texture, self.pictures),
+        }
+
+
+@dataclass(frozen=True)
+class ConflictPictures:
+    """Some of the conflict pictures, and how they are resampled.
+
+    Attributes:
+        rows: `[n]` of the data set.
+        bootstrap: over their own exemplars.
+    """
+
+    rows: npt.NDArray[np.intp]
+    bootstrap: TwoWayBootstrap
+
+    @classmethod
+    def of(cls, dataset: CueConflictDataset, chosen: npt.NDArray[np.bool_]) -> ConflictPictures:
+        """Those of a data set that are chosen, `[N]`."""
+        rows = np.flatnonzero(chosen)
+        shape = np.array(dataset.shape_exemplar, np.str_)[rows]
+        return cls(rows, TwoWayBootstrap(shape, np.array(dataset.texture_exemplar, np.str_)[rows]))
+
+    def counts(self, taken: npt.NDArray[np.bool_], classes: int) -> CueCounts:
+        """Counts `[B + 1]` from columns is_shape and is_texture, `[2, N]`; the sample's first."""
+        shape, texture = taken[:, self.rows]
+        sums = self.bootstrap.sums([shape, texture, ~(shape | texture)])
+        return CueCounts(sums[0], sums[1], sums[2], classes)
+
+    def at_chance(self, counts: CueCounts) -> bool:
+        """Cue accuracy is not above 2 / classes, or its interval, where it has one, is not."""
+        accuracy = counts.cue_accuracy
+        low = self.bootstrap.interval(accuracy[1:]).low
+        lowest = accuracy[0] if low is None else min(low, accuracy[0])
+        return bool(lowest <= 2 / counts.classes)
 
 
 class ShapeBias(ZeroShotEvaluator):
     """Zero-shot decisions among the set's classes, over conflict and non-conflict pictures.
 
-    `n` of every row is the number of pictures decided on, `n_units` the shape exemplars among
-    them. Rows over conflict pictures are flagged "at_chance" where their own cue accuracy, or
-    that over the whole set, is not above 2/K (point estimate). NA with flag "no_cue_decision"
-    where no decision took a cue, "no_pictures" where there are none.
+    `n` of every row is the number of pictures decided on. Intervals over conflict pictures are
+    two-way bootstraps over shape and texture exemplars, a category's over its own; `n_units` is
+    the number of shape exemplars. `nonconflict_accuracy` has Wilson's, over its pictures.
+
+    Rows over conflict pictures are flagged "at_chance" where their own cue accuracy, or that over
+    the whole set, is not above 2/K beyond its interval (beyond its value, where there is no
+    interval); the guess-corrected bias is NA then. NA with flag "no_cue_decision" where no
+    decision took a cue, "no_pictures" where there are none.
     """
 
     task: ClassVar[str] = "shape-bias"
-    revision: ClassVar[int] = 1
+    revision: ClassVar[int] = 2
     dataset: CueConflictDataset
 
     def __init__(self, dataset: CueConflictDataset, pixels: PixelSpec, prompts: Prompts) -> None:
         super().__init__(dataset, pixels, prompts)
         self._conflict = dataset.shape != dataset.texture
+        self._whole = ConflictPictures.of(dataset, self._conflict)
+        of_class = {c: self._conflict & (dataset.shape == k) for k, c in enumerate(dataset.classes)}
+        self._categories = {
+            category: ConflictPictures.of(dataset, chosen)
+            for category, chosen in of_class.items()
+            if chosen.any()
+        }
         classes = np.array(dataset.classes)
         names = [dataset.pictures.name(row) for row in range(len(dataset.pictures))]
         self._items: dict[str, npt.NDArray[Any] | Sequence[str]] = {
@@ -120,78 +178,75 @@ class ShapeBias(ZeroShotEvaluator):
         `is_shape` and `is_texture` are both true for a non-conflict picture decided right.
         """
         found = self._classifier.finish()
+        taken = np.stack(
+            [found.decision == self.dataset.shape, found.decision == self.dataset.texture]
+        )
         items = {
             **self._items,
             "decision": np.array(self.dataset.classes)[found.decision],
-            "is_shape": found.decision == self.dataset.shape,
-            "is_texture": found.decision == self.dataset.texture,
+            "is_shape": taken[0],
+            "is_texture": taken[1],
             "conflict": self._conflict,
             "margin": found.margin,
             "tie": found.tie,
         }
-        return Result(tuple(self._scores(found)), items)
+        return Result(tuple(self._scores(taken, found.tie)), items)
 
-    def count(self, decision: npt.NDArray[np.int32], pictures: npt.NDArray[np.bool_]) -> CueCounts:
-        """Count the decisions on the chosen pictures, `[N]` each."""
-        shape = int((decision == self.dataset.shape)[pictures].sum())
-        texture = int((decision == self.dataset.texture)[pictures].sum())
-        other = int(pictures.sum()) - shape - texture
-        return CueCounts(shape, texture, other, len(self.dataset.classes))
+    def _scores(self, taken: npt.NDArray[np.bool_], tie: npt.NDArray[np.bool_]) -> Iterator[Score]:
+        whole, classes = self._whole, len(self.dataset.classes)
+        counts = whole.counts(taken, classes)
+        guesses = whole.at_chance(counts)
+        for metric, values in counts.measures().items():
+            yield self._conflict_score(metric, values, whole, guesses)
+        for name in ("shape", "texture", "other"):
+            decisions = getattr(counts, name)[:1]
+            yield self._conflict_score(f"{name}_decisions", decisions, whole, guesses)
+        ties = tie[whole.rows].sum(keepdims=True)
+        yield self._conflict_score("tied_decisions", ties, whole, guesses)
+        yield self._agreement(taken[0, ~self._conflict])
+        for category, own in self._categories.items():
+            counts = own.counts(taken, classes)
+            chance = guesses or own.at_chance(counts)
+            yield self._conflict_score("shape_bias", counts.shape_bias, own, chance, category)
 
-    def _scores(self, found: Decisions) -> Iterator[Score]:
-        whole = self.count(found.decision, self._conflict)
-        yield from self._conflict_scores(whole, int(found.tie[self._conflict].sum()))
-        right = (found.decision == self.dataset.shape)[~self._conflict]
-        yield self._score("nonconflict_accuracy", _share(right.sum(), len(right)), ~self._conflict)
-        for row, category in enumerate(self.dataset.classes):
-            pictures = self._conflict & (self.dataset.shape == row)
-            if pictures.any():
-                counts = self.count(found.decision, pictures)
-                chance = counts.at_chance or whole.at_chance
-                yield self._score("shape_bias", counts.shape_bias, pictures, chance, category)
-
-    def _conflict_scores(self, counts: CueCounts, ties: int) -> Iterator[Score]:
-        bias, n = counts.shape_bias, counts.pictures
-        values = {
-            "shape_bias": bias,
-            "texture_bias": None if bias is None else 1 - bias,
-            "shape_bias_guess_corrected": counts.guess_corrected,
-            "cue_accuracy": _share(counts.shape + counts.texture, n),
-            "shape_accuracy": _share(counts.shape, n),
-            "texture_accuracy": _share(counts.texture, n),
-            "shape_decisions": float(counts.shape),
-            "texture_decisions": float(counts.texture),
-            "other_decisions": float(counts.other),
-            "tied_decisions": float(ties),
-        }
-        for metric, value in values.items():
-            yield self._score(metric, value, self._conflict, counts.at_chance)
-
-    def _score(
+    def _conflict_score(
         self,
         metric: str,
-        value: float | None,
-        pictures: npt.NDArray[np.bool_],
-        at_chance: bool = False,
+        values: npt.NDArray[Any],
+        pictures: ConflictPictures,
+        at_chance: bool,
         category: str | None = None,
     ) -> Score:
-        n = int(pictures.sum())
-        exemplars = {self.dataset.shape_exemplar[row] for row in np.flatnonzero(pictures)}
+        """A row from a measure `[B + 1]`, or `[1]` where it has no interval."""
+        n, bootstrap = len(pictures.rows), pictures.bootstrap
+        guessed = at_chance and metric == "shape_bias_guess_corrected"
+        value = None if np.isnan(values[0]) or guessed else float(values[0])
+        interval = no_interval(bootstrap.shapes)
+        if value is not None and len(values) > 1:
+            interval = bootstrap.interval(values[1:])
         reasons = ["at_chance"] if at_chance and n else []
         if value is None and n == 0:
             reasons.append("no_pictures")
-        elif value is None and metric != "shape_bias_guess_corrected":
+        elif value is None and not guessed:
             reasons.append("no_cue_decision")
         return Score(
             metric,
             value,
             n,
-            len(exemplars),
             flag=";".join(reasons),
             prompts=self._prompts.name,
             category=category,
+            **interval_columns(interval),
         )
 
-
-def _share(count: int, total: int) -> float | None:
-    return float(count / total) if total else None
+    def _agreement(self, right: npt.NDArray[np.bool_]) -> Score:
+        """Accuracy where shape and texture agree, `[n]`."""
+        n = len(right)
+        return Score(
+            "nonconflict_accuracy",
+            float(right.mean()) if n else None,
+            n,
+            flag="" if n else "no_pictures",
+            prompts=self._prompts.name,
+            **interval_columns(wilson(int(right.sum()), n)),
+        )

@@ -104,7 +104,7 @@ def run(
     texts: np.ndarray | None = None,
     chunks: Sequence[int] = (),
     logit_scale: float | None = 14.3,
-    earlier: Sequence[Score] = (),
+    earlier: Result | None = None,
 ) -> Result:
     """One checkpoint: raw embeddings in, in these chunk sizes (then the rest at once).
 

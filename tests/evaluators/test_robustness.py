@@ -4,6 +4,8 @@ import made_up
 import numpy as np
 import pytest
 from made_up import one, run
+from scipy import stats
+from statsmodels.stats.proportion import proportion_confint
 
 from fastclip.distortions.blur import GaussianBlur
 from fastclip.distortions.colour import Saturate
@@ -56,10 +58,10 @@ def test_clean_accuracy(dataset):
     assert {score.metric for score in result.scores} == {"acc1", "acc5", "tied_decisions"}
 
 
-def test_drops_are_of_the_clean_evaluators_scores(dataset):
+def test_drops_are_of_the_clean_evaluators_decisions(dataset):
     clean, noisy = evaluators(dataset)
     assert clean.after() is None and noisy.after() is clean
-    before = run(clean, *embeddings(900)).scores
+    before = run(clean, *embeddings(900))
     result = run(noisy, *embeddings(300, seed=1), earlier=before)
     assert one(result, "acc1").value == 0.25
     assert one(result, "drop_abs").value == pytest.approx(0.5)
@@ -70,16 +72,87 @@ def test_drops_are_of_the_clean_evaluators_scores(dataset):
         assert factors == ("gaussian_noise", 0.1, "native", 0, "")
 
 
-@pytest.mark.parametrize(("right", "defined"), [(0, False), (120, False), (121, True)])
-def test_relative_drops_are_undefined_where_clean_is_at_chance(dataset, right, defined):
+@pytest.mark.parametrize(
+    ("right", "defined"), [(0, False), (120, False), (121, False), (140, False), (142, True)]
+)
+def test_relative_drops_are_undefined_where_the_clean_interval_holds_chance(
+    dataset, right, defined
+):
     clean, noisy = evaluators(dataset)
-    before = run(clean, *embeddings(right)).scores
+    before = run(clean, *embeddings(right))
+    low, _ = proportion_confint(right, 1200, method="wilson")
+    assert (low > 1 / K) == defined
     result = run(noisy, *embeddings(60), earlier=before)
     assert one(result, "drop_abs").value == pytest.approx((right - 60) / 1200)
+    assert one(result, "drop_abs").flag == ""
     for metric in ("drop_rel", "drop_rel_chance"):
         score = one(result, metric)
-        assert (score.value is not None) is defined
+        assert (score.value is not None) is (score.ci_low is not None) is defined
         assert score.flag == ("" if defined else "clean_at_chance")
+
+
+def two_visits(dataset, rng, clean_right=0.7, noisy_right=0.5):
+    """Results of a clean and a noisy visit whose decisions go together."""
+    clean, noisy = evaluators(dataset)
+    ease = rng.uniform(size=len(LABELS))
+    results = []
+    for share in (clean_right, noisy_right):
+        kept = ease + rng.normal(0, 0.1, len(LABELS)) < share
+        pictures = np.eye(K)[np.where(kept, LABELS, (LABELS + 1) % K)]
+        before = results[0] if results else None
+        visited = noisy if results else clean
+        results.append(run(visited, pictures, np.eye(K).repeat(3, axis=0), earlier=before))
+    return results
+
+
+def test_accuracies_have_wilsons_interval(dataset):
+    for result in two_visits(dataset, np.random.default_rng(0)):
+        for metric in ("acc1", "acc5"):
+            score = one(result, metric)
+            hits = round(score.value * 1200)
+            expected = proportion_confint(hits, 1200, method="wilson")
+            assert (score.ci_low, score.ci_high) == pytest.approx(expected, abs=1e-12)
+            assert (score.ci_method, score.n_units) == ("wilson", 1200)
+        ties = one(result, "tied_decisions")
+        assert (ties.ci_low, ties.ci_high, ties.ci_method) == (None, None, None)
+
+
+def test_drops_have_paired_intervals(dataset):
+    before, result = two_visits(dataset, np.random.default_rng(1))
+    c, n = (r.items["decision"] == LABELS for r in (before, result))
+
+    def drops(c, n, axis=-1):
+        lost = c.mean(axis=axis) - n.mean(axis=axis)
+        return lost, lost / c.mean(axis=axis), lost / (c.mean(axis=axis) - 1 / K)
+
+    for row, metric in enumerate(("drop_abs", "drop_rel", "drop_rel_chance")):
+        score = one(result, metric)
+        assert score.value == pytest.approx(drops(c, n)[row])
+        assert score.ci_low < score.value < score.ci_high
+        assert score.ci_method == ("fieller" if row else "paired-t")
+        assert score.n_units == 1200
+        resampled = stats.bootstrap(
+            (c, n),
+            lambda c, n, axis, row=row: drops(c, n, axis)[row],
+            paired=True,
+            n_resamples=2000,
+            rng=np.random.default_rng(2),
+        ).confidence_interval
+        width = score.ci_high - score.ci_low
+        assert (score.ci_low, score.ci_high) == pytest.approx(tuple(resampled), abs=0.08 * width)
+    paired = stats.ttest_rel(c.astype(float), n).confidence_interval()
+    score = one(result, "drop_abs")
+    assert (score.ci_low, score.ci_high) == pytest.approx(tuple(paired), abs=1e-12)
+
+
+def test_a_drop_and_a_relative_drop_agree_on_whether_anything_was_lost(dataset):
+    seen = set()
+    for seed in range(12):
+        _, result = two_visits(dataset, np.random.default_rng(seed), 0.5, 0.478)
+        lows = [one(result, m).ci_low > 0 for m in ("drop_abs", "drop_rel", "drop_rel_chance")]
+        assert len(set(lows)) == 1
+        seen.add(lows[0])
+    assert seen == {True, False}
 
 
 def test_one_evaluator_per_level_and_seed(dataset):
@@ -137,7 +210,7 @@ def test_with_five_classes_top5_says_nothing():
     clean = evaluators(made_up.labelled(labels, 5))[0]
     rng = np.random.default_rng(0)
     score = one(run(clean, rng.normal(size=(20, 4)), rng.normal(size=(15, 4))), "acc5")
-    assert (score.value, score.flag) == (1.0, "trivial")
+    assert (score.value, score.flag, score.ci_low) == (1.0, "trivial", None)
 
 
 def test_nan_fails_the_checkpoint_and_names_the_picture(dataset):
@@ -174,7 +247,7 @@ def test_embeddings_are_not_kept():
 def test_seeds_multiply_noise_alone(dataset):
     conditions = (GaussianNoise(0.1), GaussianBlur(2.0), Saturate(5.0, shift=0.1))
     found = evaluators(dataset, conditions=conditions, noise_seeds=2)
-    rows = [run(e, *embeddings(600), earlier=run(found[0], *embeddings(900)).scores) for e in found]
+    rows = [run(e, *embeddings(600), earlier=run(found[0], *embeddings(900))) for e in found]
     factors = [
         (s.distortion, s.level, s.noise_at, s.noise_seed)
         for result in rows[1:]

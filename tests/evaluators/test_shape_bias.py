@@ -4,6 +4,7 @@ import made_up
 import numpy as np
 import pytest
 from made_up import one, run
+from statsmodels.stats.proportion import proportion_confint
 
 from fastclip.evaluators.options import TaskOptions
 from fastclip.evaluators.shape_bias import CueCounts, build
@@ -25,7 +26,7 @@ def test_published_counts_give_published_biases(shape, texture, bias):
     pictures = 12000 if shape > 1200 else 1200
     counts = CueCounts(shape, texture, pictures - shape - texture)
     assert counts.shape_bias == pytest.approx(bias, abs=5e-5)
-    assert not counts.at_chance
+    assert counts.cue_accuracy > 2 / 16
 
 
 def test_guess_correction_takes_out_what_guessing_adds():
@@ -45,9 +46,9 @@ def test_guess_correction_takes_out_what_guessing_adds():
         (CueCounts(3, 2, 0, classes=2), True),  # of two classes one is always a cue
     ],
 )
-def test_at_chance_is_where_the_correction_has_no_denominator(counts, chance):
-    assert counts.at_chance is chance
-    assert (counts.guess_corrected is None) is chance
+def test_the_correction_has_no_denominator_up_to_chance(counts, chance):
+    assert (counts.cue_accuracy <= 2 / counts.classes) == chance
+    assert np.isnan(counts.guess_corrected) == chance
 
 
 def evaluator(dataset, **options):
@@ -203,3 +204,109 @@ def test_chunking_changes_nothing(dataset, decisions):
     pictures, texts = decided(dataset, decisions)
     whole = run(evaluator(dataset), pictures, texts)
     made_up.assert_same(run(evaluator(dataset), pictures, texts, chunks=[1, 2, 100]), whole)
+
+
+def mixed(dataset, rng, cue=0.8, shape=0.4):
+    """Decisions by shape, texture or at random."""
+    n = len(dataset.shape)
+    by_cue = np.where(rng.uniform(size=n) < shape, dataset.shape, dataset.texture)
+    return np.where(rng.uniform(size=n) < cue, by_cue, rng.integers(0, 16, n))
+
+
+FRACTIONS = {
+    "shape_bias": ((1, 0, 0), (1, 1, 0)),
+    "texture_bias": ((0, 1, 0), (1, 1, 0)),
+    "cue_accuracy": ((1, 1, 0), (1, 1, 1)),
+    "shape_accuracy": ((1, 0, 0), (1, 1, 1)),
+    "texture_accuracy": ((0, 1, 0), (1, 1, 1)),
+    "shape_bias_guess_corrected": ((1, 0, -1 / 14), (1, 1, -2 / 14)),
+}
+"""Weights of decisions by shape, by texture, by neither in numerator and denominator."""
+
+
+def drawn_again(dataset, decisions, rows, resamples=3000):
+    """Percentile intervals by drawing exemplars with numpy, one resample after the other."""
+    rng = np.random.default_rng(7)
+    shapes, s = np.unique(np.array(dataset.shape_exemplar)[rows], return_inverse=True)
+    textures, t = np.unique(np.array(dataset.texture_exemplar)[rows], return_inverse=True)
+    kind = np.select([decisions == dataset.shape, decisions == dataset.texture], [0, 1], default=2)[
+        rows
+    ]
+    found = {metric: [] for metric in FRACTIONS}
+    for _ in range(resamples):
+        of_shape = np.bincount(rng.integers(0, len(shapes), len(shapes)), minlength=len(shapes))
+        of_texture = np.bincount(
+            rng.integers(0, len(textures), len(textures)), minlength=len(textures)
+        )
+        counts = np.bincount(kind, weights=of_shape[s] * of_texture[t], minlength=3)
+        for metric, (above, below) in FRACTIONS.items():
+            found[metric].append(counts @ above / (counts @ below))
+    return {metric: np.percentile(values, [2.5, 97.5]) for metric, values in found.items()}
+
+
+def test_intervals_draw_shape_and_texture_exemplars():
+    dataset = made_up.cues(16, per_pair=3)
+    decisions = mixed(dataset, np.random.default_rng(0))
+    result = run(evaluator(dataset), *decided(dataset, decisions))
+    conflict = dataset.shape != dataset.texture
+    expected = drawn_again(dataset, decisions, conflict)
+    for metric, (low, high) in expected.items():
+        score = one(result, metric)
+        assert score.ci_low < score.value < score.ci_high
+        near = pytest.approx((low, high), abs=0.1 * (high - low))
+        assert (score.ci_low, score.ci_high) == near, metric
+        assert (score.ci_method, score.n_units) == ("two-way-bootstrap", 48)
+    own = conflict & (dataset.shape == 3)
+    low, high = drawn_again(dataset, decisions, own)["shape_bias"]
+    score = one(result, "shape_bias", category="c03")
+    assert (score.ci_low, score.ci_high) == pytest.approx((low, high), abs=0.15 * (high - low))
+    assert score.n_units == 3
+    for name in ("shape", "texture", "other", "tied"):
+        score = one(result, f"{name}_decisions")
+        assert (score.ci_low, score.ci_high, score.ci_method) == (None, None, None)
+
+
+def test_agreeing_pictures_have_wilsons_interval(dataset, decisions):
+    score = one(run(evaluator(dataset), *decided(dataset, decisions)), "nonconflict_accuracy")
+    expected = proportion_confint(round(score.value * 16), 16, method="wilson")
+    assert (score.ci_low, score.ci_high) == pytest.approx(expected, abs=1e-12)
+    assert (score.ci_method, score.n_units) == ("wilson", 16)
+
+
+def test_a_cue_accuracy_not_known_to_be_above_chance_is_flagged():
+    dataset = made_up.cues(16, per_pair=5)
+    decisions = mixed(dataset, np.random.default_rng(3), cue=0.02)
+    result = run(evaluator(dataset), *decided(dataset, decisions))
+    accuracy = one(result, "cue_accuracy")
+    assert accuracy.ci_low <= 2 / 16 < accuracy.value
+    bias = one(result, "shape_bias")
+    assert bias.value is not None and bias.flag == "at_chance"
+    corrected = one(result, "shape_bias_guess_corrected")
+    assert (corrected.value, corrected.ci_low, corrected.flag) == (None, None, "at_chance")
+
+
+def test_a_category_may_be_at_chance_alone():
+    dataset = made_up.cues(16, per_pair=5)
+    rng = np.random.default_rng(3)
+    decisions = mixed(dataset, rng)
+    guessing = dataset.shape == 5
+    decisions[guessing] = rng.integers(0, 16, guessing.sum())
+    result = run(evaluator(dataset), *decided(dataset, decisions))
+    flagged = {s.category for s in result.scores if s.flag == "at_chance"}
+    assert flagged == {"c05"}
+
+
+def test_decisions_of_one_kind_have_no_interval(dataset):
+    result = run(evaluator(dataset), *decided(dataset, dataset.shape))
+    for metric in ("shape_bias", "cue_accuracy"):
+        score = one(result, metric)
+        assert (score.value, score.flag) == (1, "")
+        assert (score.ci_low, score.ci_high, score.ci_method) == (None, None, None)
+
+
+def test_every_checkpoint_has_the_same_draws(dataset, decisions):
+    used = evaluator(dataset)
+    first = run(used, *decided(dataset, decisions))
+    run(used, *decided(dataset, dataset.texture))
+    made_up.assert_same(run(used, *decided(dataset, decisions)), first)
+    made_up.assert_same(run(evaluator(dataset), *decided(dataset, decisions)), first)
