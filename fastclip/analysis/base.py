@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from fastclip.statistics.curves.peak import Contrast as Difference
+
 Numbers = tuple[float | None, ...]
 
 AXES = ("samples_seen", "step", "epoch")
@@ -34,22 +36,6 @@ class Endpoint:
 
 
 @dataclass(frozen=True)
-class Difference:
-    """A difference between two checkpoints, later minus earlier, in units of the quantity.
-
-    `low` and `high` bound it at 95 % *simultaneously* with every other that the same question
-    looked at; `p` is adjusted likewise.
-    """
-
-    earlier: int
-    later: int
-    value: float
-    low: float
-    high: float
-    p: float
-
-
-@dataclass(frozen=True)
 class Verdict:
     """What a curve shows.
 
@@ -62,6 +48,7 @@ class Verdict:
             score; may be non-contiguous.
         rise: highest minus first; fall: last minus highest; change: last minus first. None for
             "too_few".
+        p: of the peak.
     """
 
     kind: str
@@ -70,6 +57,7 @@ class Verdict:
     rise: Difference | None
     fall: Difference | None
     change: Difference | None
+    p: float = 1.0
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,74 @@
+"""The check strip: is what is shown complete, and was it measured right?"""
+
+from __future__ import annotations
+
+import json
+
+from fastclip.analysis.source import Source
+from fastclip.parity.base import TOLERANCE
+from fastclip.parity.canary import SLACK
+
+WARNING = "! "
+
+
+def checks_of(source: Source) -> dict[str, str]:
+    """`{name: text}`; text that begins with "!" is a warning."""
+    return {
+        "checkpoints": _checkpoints(source),
+        "data": _data(source),
+        "canary": _canary(source),
+        "failures": _failures(source),
+        "measured as": _measured_as(source),
+    }
+
+
+def _checkpoints(source: Source) -> str:
+    names = source.rows[["run", "arch", "weights", "checkpoint"]].drop_duplicates()
+    runs = len(names[["run", "arch", "weights"]].drop_duplicates())
+    text = f"{len(names)} of {runs} run{'s' * (runs != 1)}"
+    keys = ["run", "arch", "weights"]
+    fewer = [
+        f"{task} on {dataset} at {of_task['checkpoint'].nunique()}"
+        for _, of_run in source.rows.groupby(keys, sort=False)
+        for (task, dataset), of_task in of_run.groupby(["task", "dataset"], sort=False)
+        if of_task["checkpoint"].nunique() < of_run["checkpoint"].nunique()
+    ]
+    return f"{WARNING}{text}, but {'; '.join(fewer)} only" if fewer else text
+
+
+def _data(source: Source) -> str:
+    partial = source.rows[source.rows["partial"].notna()]["dataset"].unique()
+    return f"{WARNING}incomplete: {', '.join(partial)}" if len(partial) else "complete"
+
+
+def _canary(source: Source) -> str:
+    """The worst of all swaps, as a relative L2 distance to open_clip's module."""
+    ids = set(source.rows["checkpoint_id"])
+    worst = max(
+        (
+            (value, sighting.name)
+            for sighting in source.sightings
+            if sighting.checkpoint_id in ids
+            for figure, value in sighting.canary.items()
+            if figure.endswith("relative_l2")
+        ),
+        default=None,
+    )
+    if worst is None:
+        return f"{WARNING}no figures on record"
+    bound = SLACK * TOLERANCE[source.config["precision"]]
+    return f"worst {worst[0]:.1e} of {bound:.0e} allowed (relative L2, {worst[1]})"
+
+
+def _failures(source: Source) -> str:
+    paths = sorted((source.out / "failures").glob("*.json"))
+    if not paths:
+        return "none"
+    names = [json.loads(path.read_bytes())["name"] for path in paths]
+    shown = ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
+    return f"{WARNING}{len(names)} checkpoint{'s' * (len(names) != 1)}: {shown}"
+
+
+def _measured_as(source: Source) -> str:
+    kinds = source.rows[["engine", "precision"]].drop_duplicates()
+    return ", ".join(f"{e} {p}" for e, p in kinds.itertuples(index=False, name=None))

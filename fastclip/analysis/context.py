@@ -1,0 +1,90 @@
+"""Lines to compare curves with: guessing, humans, PSNR, the human ceiling, anchors."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from fastclip.analysis.base import Context, Endpoint
+from fastclip.analysis.endpoints import matching
+from fastclip.analysis.source import Source
+from fastclip.report.curves import HUMAN_SHAPE_BIAS
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+HUMAN_RANGE = (0.919, 0.987)
+"""Lowest and highest of the ten observers (pooled raw data of rgeirhos/texture-vs-shape)."""
+
+PSNR = "PSNR on the same pictures"
+CEILING = "human ceiling"
+
+
+def context_of(source: Source, endpoints: Sequence[Endpoint]) -> list[Context]:
+    """Every line there is for these endpoints."""
+    return [
+        line
+        for endpoint in endpoints
+        for line in (
+            *_image_quality(source, endpoint),
+            *_shape_bias(source, endpoint),
+            *_accuracy(source, endpoint),
+            *_anchors(source, endpoint),
+        )
+    ]
+
+
+def _image_quality(source: Source, endpoint: Endpoint) -> Iterator[Context]:
+    if endpoint.task != "iqa" or endpoint.metric not in ("srcc", "plcc", "krcc"):
+        return
+    lines = {
+        "psnr": (PSNR, "RGB PSNR of the full pictures"),
+        "human_ceiling": (CEILING, "what a perfect predictor would reach, from the scores' errors"),
+    }
+    for distance, (label, text) in lines.items():
+        factors = {**endpoint.factors, "distance": distance}
+        rows = matching(source.rows, Endpoint("", "iqa", endpoint.metric, factors, "", ""))
+        for dataset, group in rows.dropna(subset=["value"]).groupby("dataset", sort=False):
+            row = group.iloc[0]
+            low, high = (None if row[c] != row[c] else float(row[c]) for c in ("ci_low", "ci_high"))
+            yield Context(endpoint.key, label, float(row["value"]), low, high, text, str(dataset))
+
+
+def _shape_bias(source: Source, endpoint: Endpoint) -> Iterator[Context]:
+    if endpoint.task != "shape-bias":
+        return
+    for dataset, rows in matching(source.rows, endpoint).groupby("dataset", sort=False):
+        name = str(dataset)
+        if endpoint.metric == "cue_accuracy":
+            classes = source.protocols[rows["protocol_id"].iloc[0]]["classes"]
+            text = f"2 of {classes} classes are cues"
+            yield Context(endpoint.key, "guessing", 2 / classes, source=text, dataset=name)
+            continue
+        yield Context(endpoint.key, "guessing", 0.5, source="whatever the picture", dataset=name)
+        if name.split("[")[0] == "cue-conflict":
+            text = "ten observers, pooled and range (Geirhos et al. 2019)"
+            yield Context(endpoint.key, "humans", HUMAN_SHAPE_BIAS, *HUMAN_RANGE, text, name)
+
+
+def _accuracy(source: Source, endpoint: Endpoint) -> Iterator[Context]:
+    if endpoint.task != "robustness" or endpoint.metric != "acc1":
+        return
+    for dataset, rows in matching(source.rows, endpoint).groupby("dataset", sort=False):
+        classes = source.protocols[rows["protocol_id"].iloc[0]]["classes"]
+        text = f"1 of {classes} classes"
+        yield Context(endpoint.key, "guessing", 1 / classes, source=text, dataset=str(dataset))
+
+
+def _anchors(source: Source, endpoint: Endpoint) -> Iterator[Context]:
+    rows: pd.DataFrame = matching(source.anchors, endpoint).dropna(subset=["value"])
+    for _, row in rows.iterrows():
+        low, high = (None if row[c] != row[c] else float(row[c]) for c in ("ci_low", "ci_high"))
+        yield Context(
+            endpoint.key,
+            str(row["checkpoint"]),
+            float(row["value"]),
+            low,
+            high,
+            "published weights",
+            str(row["dataset"]),
+        )

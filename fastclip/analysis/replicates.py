@@ -1,0 +1,147 @@
+"""From the items of many checkpoints to one paired curve: the same resamples for all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from fastclip.statistics.batched import correlate
+from fastclip.statistics.curves.base import PairedCurve, to_scale
+from fastclip.statistics.intervals.correlations import members_of
+from fastclip.statistics.intervals.two_way import TwoWayBootstrap, ratio
+
+Float64Array = npt.NDArray[np.float64]
+BoolArray = npt.NDArray[np.bool_]
+
+FLOOR = 1e-9
+"""Correlations are kept this far from +-1, where Fisher's z ends."""
+
+
+@dataclass(frozen=True)
+class Resampling:
+    """B resamples from `seed`; the numbers behind every set, band and test."""
+
+    resamples: int = 1000
+    seed: int = 0
+    threads: int = 0
+
+
+def correlation_curves(
+    metric: str,
+    scores: Float64Array,
+    target: npt.ArrayLike,
+    groups: Sequence[npt.ArrayLike],
+    clusters: npt.ArrayLike,
+    how: Resampling,
+) -> list[PairedCurve]:
+    """Correlations of `scores` `[T, N]` with `target` `[N]`, a curve per group, on Fisher's z.
+
+    Args:
+        groups: index lists into N.
+        clusters: `[N]`, pictures of one reference are drawn together.
+    """
+    drawn, left_out = _coefficients(metric, scores, target, groups, clusters, how)
+    # Leaving out a cluster without members in the group leaves the data's own coefficient.
+    present = members_of(groups, clusters)
+    return [
+        _fisher_curve(drawn[:, g], left_out[:, g, 1:][:, present[g]]) for g in range(len(groups))
+    ]
+
+
+def partial_curve(
+    scores: Float64Array,
+    target: npt.ArrayLike,
+    given: npt.ArrayLike,
+    clusters: npt.ArrayLike,
+    how: Resampling,
+) -> PairedCurve:
+    """The curve of the partial Spearman correlation of `scores` and `target` given `given` `[N]`.
+
+    (r_xy - r_xz r_yz) / sqrt((1 - r_xz^2) (1 - r_yz^2)), in every resample.
+    """
+    every = [np.arange(scores.shape[1])]
+    third = np.asarray(target, np.float64)[None]
+    with_target = _coefficients("srcc", scores, target, every, clusters, how)
+    with_given = _coefficients("srcc", scores, given, every, clusters, how)
+    between = _coefficients("srcc", third, given, every, clusters, how)
+    parts = [
+        (xy - xz * yz) / np.sqrt((1 - xz**2) * (1 - yz**2))
+        for xy, xz, yz in zip(with_target, with_given, between, strict=True)
+    ]
+    return _fisher_curve(parts[0][:, 0], parts[1][:, 0, 1:])
+
+
+def shape_bias_curves(
+    is_shape: BoolArray,
+    is_texture: BoolArray,
+    shape_exemplar: npt.NDArray[np.str_],
+    texture_exemplar: npt.NDArray[np.str_],
+    how: Resampling,
+) -> dict[str, PairedCurve]:
+    """Curves of "shape_bias" and "cue_accuracy" over conflict pictures; decisions `[T, N]`.
+
+    Both kinds of exemplar are drawn (`TwoWayBootstrap`); the rarer kind counts the units.
+    """
+    bootstrap = TwoWayBootstrap(shape_exemplar, texture_exemplar, how.resamples, how.seed)
+    shape, texture = bootstrap.sums(is_shape), bootstrap.sums(is_texture)
+    pictures = is_shape.shape[1]
+    cues = is_shape.sum(axis=1) + is_texture.sum(axis=1)
+    with np.errstate(invalid="ignore"):
+        bias = is_shape.sum(axis=1) / cues
+    drawn = {
+        "shape_bias": (bias, ratio(shape, shape + texture)),
+        "cue_accuracy": (
+            cues / pictures,
+            ratio(shape + texture, bootstrap.sums(np.ones((1, pictures)))),
+        ),
+    }
+    units = min(bootstrap.shapes, bootstrap.textures)
+    return {
+        metric: _share_curve(estimates, resamples, units, edge=0.5 / pictures)
+        for metric, (estimates, resamples) in drawn.items()
+    }
+
+
+def _coefficients(
+    metric: str,
+    scores: Float64Array,
+    target: npt.ArrayLike,
+    groups: Sequence[npt.ArrayLike],
+    clusters: npt.ArrayLike,
+    how: Resampling,
+) -> tuple[Float64Array, Float64Array]:
+    """Of the data and B resamples, `[T, G, 1 + B]`; of the data and the jackknife, with 1 + C."""
+    drawn = correlate(
+        metric, scores, target, groups, clusters=clusters,
+        resamples=how.resamples, seed=how.seed, threads=how.threads,
+    )  # fmt: skip
+    left_out = correlate(
+        metric, scores, target, groups, clusters=clusters,
+        resamples="jackknife", threads=how.threads,
+    )  # fmt: skip
+    return drawn.values, left_out.values
+
+
+def _fisher_curve(drawn: Float64Array, left_out: Float64Array) -> PairedCurve:
+    """From coefficients `[T, 1 + B]` and those without each cluster, `[T, C]`."""
+    z = to_scale(np.clip(drawn, FLOOR - 1, 1 - FLOOR), "fisher")
+    without = to_scale(np.clip(left_out, FLOOR - 1, 1 - FLOOR), "fisher")
+    units = left_out.shape[1]
+    centred = np.nan_to_num(without - np.nanmean(without, axis=1, keepdims=True))
+    covariance = centred @ centred.T * (units - 1) / units
+    return PairedCurve(z[:, 0], z[:, 1:], covariance, units, "fisher")
+
+
+def _share_curve(
+    estimates: Float64Array, resamples: Float64Array, units: int, edge: float
+) -> PairedCurve:
+    """On the log-odds scale, shares kept `edge` from 0 and 1; the spread is the resamples'."""
+    drawn = to_scale(np.clip(resamples, edge, 1 - edge), "logit")
+    complete = drawn[:, np.isfinite(drawn).all(axis=0)]
+    covariance = np.atleast_2d(np.cov(complete))
+    return PairedCurve(
+        to_scale(np.clip(estimates, edge, 1 - edge), "logit"), drawn, covariance, units, "logit"
+    )

@@ -1,0 +1,101 @@
+"""`fastclip analyze`: parsing and printing only."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from fastclip.analysis.base import Analysis
+
+
+def choices(command: Any) -> Any:
+    """The options that say which records are meant and how they are resampled."""
+    for option in reversed(
+        (
+            click.option("--engine", help="Of the records, where the folder holds several."),
+            click.option("--precision", help="Of the records, where the folder holds several."),
+            click.option(
+                "--protocol",
+                "protocols",
+                multiple=True,
+                metavar="ID",
+                help="Which protocol, where a task has several (its first letters do). Repeatable.",
+            ),
+            click.option(
+                "--resamples", type=click.IntRange(min=100), default=1000, show_default=True
+            ),
+            click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True),
+        )
+    ):
+        command = option(command)
+    return command
+
+
+@click.command(name="analyze")
+@click.argument("out", type=click.Path(path_type=Path))
+@choices
+@click.option("-q", "--quiet", is_flag=True, help="Only write OUT/analysis.json.")
+def command(out: Path, quiet: bool, **options: Any) -> int:
+    """Say what a sweep shows: peaks, trends and links, with their intervals.
+
+    Writes OUT/analysis.json. One primary endpoint per task was declared in OUT/config.json before
+    anything was measured; all else is exploratory, and counted.
+    """
+    from fastclip.analysis.run import analyze, write_analysis
+
+    analysis = analyze(out, **options)
+    path = write_analysis(out, analysis)
+    if not quiet:
+        for line in lines_of(analysis):
+            click.echo(line)
+        click.echo(f"\nEverything: {path}")
+    return 0
+
+
+def lines_of(analysis: Analysis) -> Iterator[str]:
+    """The analysis as text."""
+    for name, text in analysis.checks.items():
+        yield f"{name}: {text}"
+    yield "\nPrimary endpoints:"
+    for sentence in analysis.sentences or ("none was measured",):
+        yield f"- {sentence}"
+    others = [curve for curve in analysis.curves if not curve.endpoint.primary]
+    if others:
+        yield f"\nExploratory ({analysis.comparisons} comparisons in all, not corrected together):"
+        yield from (f"- {curve.sentence}" for curve in others)
+    yield from _types(analysis)
+    yield from _links(analysis)
+    for note in analysis.notes:
+        yield f"\nnote: {note}"
+
+
+def _types(analysis: Analysis) -> Iterator[str]:
+    for run, dataset in dict.fromkeys((found.run, found.dataset) for found in analysis.types):
+        mine = [t for t in analysis.types if (t.run, t.dataset) == (run, dataset)]
+        peaks = [t for t in mine if t.kind == "peak" and t.q <= 0.05]
+        named = ", ".join(f"{t.type} (q {t.q:.3f})" for t in peaks) or "none"
+        yield (
+            f"- Distortion types of {dataset} that peak, {run} (Benjamini-Hochberg over "
+            f"{len(mine)}): {named}"
+        )
+
+
+def _links(analysis: Analysis) -> Iterator[str]:
+    if analysis.links:
+        yield "\nLinks (levels: descriptive, curves over training correlate without any link):"
+    for link in analysis.links:
+        level = "NA" if link.level is None else f"{link.level:+.2f}"
+        tested = (
+            link.reason
+            if link.p is None or link.increments is None
+            else f"increments {link.increments:+.2f}, p = {link.p:.3f} ({link.method})"
+        )
+        lag = "" if link.lag is None else f"; largest at lag {link.lag} ({link.lag_r:+.2f})"
+        yield (
+            f"- {link.first} and {link.second}, {link.run}, {link.checkpoints} checkpoints: "
+            f"levels {level}; {tested}{lag}"
+        )
