@@ -14,6 +14,7 @@ COMMANDS = {
     "sweep": "Measure every checkpoint of a training run.",
     "demo": "Train a tiny CLIP on a drawn world and sweep it; no download.",
     "table": "Rebuild results.csv and results.parquet from the records.",
+    "export": "Write rows or items for other programs: wide, items, CLIP_benchmark, W&B, ...",
     "inspect": "Show what a checkpoint file holds, without reading weights.",
     "data": "Verify or fetch data sets.",
     "ls": "List models, tasks, data sets, distortions, decoders and engines.",

@@ -1,0 +1,109 @@
+"""Which protocol a number is of, where an output folder holds several."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from fastclip.errors import UsageError
+from fastclip.exports.base import Selection
+from fastclip.files import canonical_json
+from fastclip.results.record import Record
+
+NOT_STRENGTH = ("kind", "level", "definition")
+
+
+def condition(record: Record) -> str:
+    """What was done to the pictures: "clean", "gaussian_noise@0.1", "saturate@2,shift=0.1".
+
+    Seeds and other parameters follow where they are not 0. "" for tasks that distort nothing.
+    """
+    if "distortion" not in record.protocol:
+        return ""
+    distortion = record.protocol["distortion"]
+    if distortion is None:
+        return "clean"
+    others = [
+        f",{key}={value:g}"
+        for key, value in distortion.items()
+        if key not in NOT_STRENGTH and value
+    ]
+    return f"{distortion['kind']}@{distortion['level']:g}{''.join(others)}"
+
+
+def choose(selection: Selection, prefixes: Sequence[str]) -> Selection:
+    """Keep the chosen protocols wherever they compete with others; keep all that do not compete.
+
+    Args:
+        prefixes: beginnings of protocol ids.
+
+    Raises:
+        UsageError: a prefix fits no protocol; lists those there are.
+    """
+    known = {m.record.protocol_id: m.record for m in selection.measured}
+    for prefix in prefixes:
+        if not any(name.startswith(prefix) for name in known):
+            there = ", ".join(f"{name} ({_title(record)})" for name, record in known.items())
+            raise UsageError(
+                f"no protocol '{prefix}'", where="--protocol", mend=f"choose one of: {there}"
+            )
+    chosen = {name for name in known if name.startswith(tuple(prefixes))}
+    settled = {_number(known[name]) for name in chosen}
+    kept = [
+        m
+        for m in selection.measured
+        if m.record.protocol_id in chosen or _number(m.record) not in settled
+    ]
+    return Selection(selection.out, tuple(kept))
+
+
+def refuse_several(selection: Selection) -> None:
+    """Refuse numbers of one name that were measured by several protocols.
+
+    Architectures may differ in protocol (input size, mean, tokenizer); checkpoints of one
+    architecture may not.
+
+    Raises:
+        UsageError: names the protocols, what they differ in, and how to choose.
+    """
+    found: dict[tuple[str, ...], dict[str, Record]] = {}
+    for m in selection.measured:
+        found.setdefault(_number(m.record), {})[m.record.protocol_id] = m.record
+    several = [protocols for protocols in found.values() if len(protocols) > 1]
+    if several:
+        protocols = several[0]
+        more = f" (and {len(several) - 1} more such numbers)" if len(several) > 1 else ""
+        raise UsageError(
+            f"{_title(next(iter(protocols.values())))} was measured by {len(protocols)} "
+            f"protocols{more}: {_differences(protocols)}",
+            where=selection.out,
+            mend="choose with --protocol ID, or export csv or parquet, which hold them all",
+        )
+
+
+def _number(record: Record) -> tuple[str, ...]:
+    return (record.arch, record.task, record.dataset, condition(record))
+
+
+def _title(record: Record) -> str:
+    return " ".join(word for word in (record.task, record.dataset, condition(record)) if word)
+
+
+def _differences(protocols: Mapping[str, Record]) -> str:
+    flat = {name: dict(_flatten(record.protocol)) for name, record in protocols.items()}
+    keys = dict.fromkeys(key for values in flat.values() for key in values)
+    differing = [k for k in keys if len({canonical_json(v.get(k)) for v in flat.values()}) > 1]
+    return "; ".join(
+        f"{name} ({', '.join(f'{key} {values.get(key)}' for key in differing)})"
+        for name, values in flat.items()
+    )
+
+
+def _flatten(protocol: Mapping[str, Any], before: str = "") -> list[tuple[str, Any]]:
+    pairs: list[tuple[str, Any]] = []
+    for key, value in protocol.items():
+        if isinstance(value, Mapping):
+            pairs += _flatten(value, f"{before}{key}.")
+        else:
+            pairs.append((f"{before}{key}", value))
+    return pairs
