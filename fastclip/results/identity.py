@@ -60,5 +60,9 @@ def protocol_id(protocol: dict[str, Any]) -> str:
 
 
 def protocol_family(protocol: dict[str, Any]) -> str:
-    """Id of a protocol whatever the evaluator's revision: the newest revision supersedes."""
-    return digest_of({k: v for k, v in protocol.items() if k != "revision"}, ID_LENGTH)
+    """Id of a protocol whatever the evaluator's revision: the newest revision supersedes.
+
+    Polarity is left out too: the labels' digest has it, and earlier revisions do not name it.
+    """
+    apart = ("revision", "higher_is_better")
+    return digest_of({k: v for k, v in protocol.items() if k not in apart}, ID_LENGTH)

@@ -8,7 +8,9 @@ from scipy import stats
 
 from fastclip.errors import CheckpointError
 from fastclip.evaluators.iqa import build
+from fastclip.evaluators.iqa_scores import score_items
 from fastclip.evaluators.options import TaskOptions
+from fastclip.results.record import read_items, write_items
 
 SCIPY = {"srcc": stats.spearmanr, "plcc": stats.pearsonr, "krcc": stats.kendalltau}
 
@@ -54,6 +56,62 @@ def test_pooled_per_type_and_within_reference_against_scipy(metric, dataset, emb
     each = [expected(dataset.reference == row) for row in np.unique(dataset.reference)]
     assert within.value == pytest.approx(np.mean(each), abs=1e-9)
     assert (within.n, within.n_units, within.flag) == (60, 4, "")
+
+
+@pytest.mark.parametrize("metric", SCIPY)
+def test_intervals_are_a_plain_jackknife_over_references(metric, dataset, embeddings):
+    result = run(evaluator(dataset), embeddings)
+    distance, types = plain_cosine(dataset, embeddings), np.array(dataset.type)
+
+    def fisher(pairs):
+        return -np.arctanh(SCIPY[metric](distance[pairs], dataset.score[pairs]).statistic)
+
+    for factors, pairs in (
+        ({"subset": "pooled"}, np.full(60, True)),
+        ({"distortion": "type_01"}, types == "type_01"),
+    ):
+        score = one(result, metric, distance="cosine", **factors)
+        without = [fisher(pairs & (dataset.reference != r)) for r in set(dataset.reference)]
+        half = stats.t.ppf(0.975, 3) * np.sqrt(3 * np.var(without))
+        ends = np.tanh([fisher(pairs) - half, fisher(pairs) + half])
+        assert score.ci_method == "jackknife-t"
+        assert (score.ci_low, score.ci_high) == pytest.approx(ends, abs=1e-9)
+    within = one(result, metric, distance="cosine", subset="within-reference")
+    each = [np.tanh(fisher(dataset.reference == r)) for r in set(dataset.reference)]
+    expected = stats.t.interval(0.95, 3, loc=np.mean(each), scale=stats.sem(each))
+    assert within.ci_method == "t"
+    assert (within.ci_low, within.ci_high) == pytest.approx(expected, abs=1e-9)
+
+
+def test_rows_without_a_value_or_with_two_references_have_no_interval(embeddings, dataset):
+    few = made_up.pairs(references=2)
+    result = run(evaluator(few), embeddings[: len(few.pictures)])
+    assert {(score.ci_low, score.ci_high, score.ci_method) for score in result.scores} == {
+        (None, None, None)
+    }
+    collapsed = run(evaluator(dataset), np.ones((len(dataset.pictures), 8)))
+    assert {score.ci_low for score in collapsed.scores if score.value is None} == {None}
+
+
+@pytest.mark.parametrize("higher", [True, False])
+def test_stored_items_give_the_same_rows_and_other_intervals(higher, embeddings, tmp_path):
+    made = evaluator(made_up.pairs(higher=higher))
+    result = run(made, embeddings)
+    polarity = made.protocol()["higher_is_better"]
+    write_items(tmp_path / "record.items.parquet", result)
+    items = read_items(tmp_path / "record.json")
+    assert score_items(items, higher_is_better=polarity) == result.scores
+    for method in ("bootstrap", "bca"):
+        again = score_items(items, higher_is_better=polarity, method=method, resamples=400)
+        for other, score in zip(again, result.scores, strict=True):
+            assert (other.value, other.n_units, other.flag) == (
+                score.value,
+                score.n_units,
+                score.flag,
+            )
+            if score.subset == "pooled":
+                assert other.ci_method == method and other.ci_low != score.ci_low
+                assert other.ci_low < other.value < other.ci_high
 
 
 @pytest.mark.parametrize("higher", [True, False])

@@ -7,8 +7,9 @@ vector instructions. What depends on the target alone is computed once per block
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from concurrent.futures import Executor, ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from itertools import product
 from typing import Any
 
@@ -23,6 +24,7 @@ from fastclip.statistics.batched.resamples import left_out, multiplicities
 
 Array = npt.NDArray[Any]
 Block = Callable[[Group, Array, Array], tuple[Array, Array]]
+Each = Callable[..., Iterator[Any]]
 
 LANES = 32
 """Of Spearman and Pearson. With fewer, the compiler unrolls loops instead of vectorising them."""
@@ -63,16 +65,26 @@ class CpuCoefficients:
         lows = range(0, columns, lanes)
         step = -(-len(scores) // -(-self._threads // len(lows)))
         parts = [slice(low, low + step) for low in range(0, len(scores), step)]
-        with ThreadPoolExecutor(self._threads) as pool:
+        with workers(self._threads) as each:
             if metric != "plcc":
-                scores = ordered(pool, metric, np.array_split(scores, self._threads))
-            list(pool.map(lambda part: run(*part), product(parts, lows)))
+                scores = ordered(each, metric, np.array_split(scores, self._threads))
+            list(each(lambda part: run(*part), product(parts, lows)))
         return values
 
 
-def ordered(pool: Executor, metric: str, parts: Sequence[Array]) -> Array:
+@contextmanager
+def workers(threads: int) -> Iterator[Each]:
+    """`map` over so many threads; over this one where it is one, which small groups gain by."""
+    if threads == 1:
+        yield map
+        return
+    with ThreadPoolExecutor(threads) as pool:
+        yield pool.map
+
+
+def ordered(each: Each, metric: str, parts: Sequence[Array]) -> Array:
     """`groups.order` of score vectors, in parallel over parts of them."""
-    return np.concatenate(list(pool.map(lambda part: order(part, metric == "krcc"), parts)))
+    return np.concatenate(list(each(lambda part: order(part, metric == "krcc"), parts)))
 
 
 def _ties(group: Group, drawn: Array) -> Array:

@@ -7,7 +7,6 @@ and group.
 from __future__ import annotations
 
 import warnings
-from concurrent.futures import ThreadPoolExecutor
 from itertools import repeat
 from typing import Any
 
@@ -19,7 +18,7 @@ from fastclip.machine import usable_cores
 from fastclip.statistics.batched.compiled import compiled
 from fastclip.statistics.batched.formulas import METRICS
 from fastclip.statistics.batched.groups import POSITION, Group
-from fastclip.statistics.batched.numba_cpu import ordered
+from fastclip.statistics.batched.numba_cpu import ordered, workers
 from fastclip.statistics.batched.resamples import left_out
 
 try:
@@ -63,8 +62,8 @@ class CudaCoefficients:
         target = cuda.device_array((2, self._columns), np.float64)
         self._launch(kernels.members_drawn, 1, codes, self._weights, target)
         if metric != "plcc":
-            with ThreadPoolExecutor(usable_cores()) as pool:
-                scores = ordered(pool, metric, np.array_split(scores, usable_cores()))
+            with workers(usable_cores()) as each:
+                scores = ordered(each, metric, np.array_split(scores, usable_cores()))
         run = {"srcc": self._spearman, "plcc": self._pearson, "krcc": self._kendall}[metric]
         sums = run(group, codes, scores, target)
         return METRICS[metric](sums, target.copy_to_host())
@@ -129,8 +128,8 @@ class CudaCoefficients:
 def _merged(entries: Array, group: Group, rounds: int) -> Array:
     """`merges` of each order, in parallel."""
     steps = np.empty((len(entries), rounds * len(group)), np.uint32)
-    with ThreadPoolExecutor(usable_cores()) as pool:
-        list(pool.map(merges, entries, steps, repeat(group.levels), repeat(group.codes)))
+    with workers(usable_cores()) as each:
+        list(each(merges, entries, steps, repeat(group.levels), repeat(group.codes)))
     return steps
 
 

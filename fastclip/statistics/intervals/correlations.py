@@ -143,6 +143,17 @@ def members_of(groups: Sequence[npt.ArrayLike], clusters: npt.ArrayLike) -> Bool
     return present
 
 
+def mean_t(coefficients: Float64Array) -> Interval:
+    """The interval of the mean of independent coefficients `[n]`, by Student's t, within +-1."""
+    units = len(coefficients)
+    if units < FEWEST:
+        return no_interval(units)
+    error = coefficients.std(ddof=1) / np.sqrt(units)
+    half = stats.t.ppf((1 + LEVEL) / 2, units - 1) * error
+    low, high = np.clip(coefficients.mean() + np.array([-half, half]), -1, 1)
+    return Interval(float(low), float(high), "t", units)
+
+
 def jackknife_t(replicates: Float64Array, present: BoolArray) -> Bounds:
     """Bounds `[..., G]` from `[..., G, C + 1]`: the data, then without each cluster.
 
