@@ -17,8 +17,9 @@ from fastclip.evaluators.zero_shot import (
     own_templates,
 )
 from fastclip.statistics.intervals.base import no_interval
+from fastclip.statistics.intervals.ratios import Float64Array, ratio
 from fastclip.statistics.intervals.shares import wilson
-from fastclip.statistics.intervals.two_way import Float64Array, TwoWayBootstrap, ratio
+from fastclip.statistics.intervals.two_way import TwoWayBootstrap
 from fastclip.stimuli.base import CueConflictDataset, Dataset, PixelSpec
 
 

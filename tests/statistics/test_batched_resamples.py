@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from fastclip.statistics.batched.resamples import PURPOSE, multiplicities, philox
+from fastclip.statistics.batched.resamples import PURPOSE, multiplicities, philox, resample_blocks
 
 ONES = 0xFFFFFFFF
 
@@ -42,6 +42,15 @@ def test_a_resample_draws_what_its_counters_say(clusters, seed):
 
 def test_more_resamples_begin_with_the_fewer():
     np.testing.assert_array_equal(multiplicities(9, 50, 1)[:, :11], multiplicities(9, 10, 1))
+
+
+@pytest.mark.parametrize("size", [1, 4, 10, 11])
+def test_blocks_of_resamples_are_the_same_draws(size):
+    drawn = np.zeros((10, 9), int)
+    for columns, block in resample_blocks(9, 10, 1, size):
+        assert len(block) <= size
+        drawn[columns] += block
+    np.testing.assert_array_equal(drawn.T, multiplicities(9, 10, 1)[:, 1:])
 
 
 def test_draws_are_even():

@@ -10,6 +10,7 @@ is off by less than clusters / 2^32 of itself.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -47,8 +48,21 @@ def multiplicities(clusters: int, resamples: int, seed: int) -> npt.NDArray[np.u
     """
     drawn = np.zeros((resamples + 1, clusters), np.uint16)
     drawn[0] = 1
-    _draw(drawn, np.uint64(seed & 0xFFFFFFFF), np.uint64(seed >> 32))
+    _draw(drawn[1:], 1, np.uint64(seed & 0xFFFFFFFF), np.uint64(seed >> 32))
     return np.ascontiguousarray(drawn.T)
+
+
+def resample_blocks(
+    clusters: int, resamples: int, seed: int, size: int
+) -> Iterator[tuple[slice, npt.NDArray[np.uint16]]]:
+    """The same draws, `size` resamples at a time: (which of 0 .. resamples, `[size, clusters]`).
+
+    For many clusters, whose multiplicities in all resamples would not fit into memory.
+    """
+    for low in range(0, resamples, size):
+        drawn = np.zeros((min(size, resamples - low), clusters), np.uint16)
+        _draw(drawn, low + 1, np.uint64(seed & 0xFFFFFFFF), np.uint64(seed >> 32))
+        yield slice(low, low + len(drawn)), drawn
 
 
 def left_out(clusters: int) -> npt.NDArray[np.uint16]:
@@ -59,10 +73,11 @@ def left_out(clusters: int) -> npt.NDArray[np.uint16]:
 
 
 @compiled
-def _draw(drawn: npt.NDArray[np.uint16], key: Any, high_key: Any) -> None:
+def _draw(drawn: npt.NDArray[np.uint16], first: int, key: Any, high_key: Any) -> None:
+    """Add the draws of resamples first, first + 1, ... to the rows of `drawn`."""
     clusters = np.uint64(drawn.shape[1])
-    for resample in range(1, len(drawn)):
-        row = drawn[resample]
+    for place in range(len(drawn)):
+        row, resample = drawn[place], first + place
         for block in range((len(row) + 3) // 4):
             words = _philox(
                 np.uint64(block), PURPOSE, np.uint64(resample), np.uint64(0), key, high_key

@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fastclip.statistics.intervals.base import LEVEL, Interval, no_interval
+from fastclip.statistics.intervals.ratios import ratio, ratio_influence
 
 RESAMPLES = 2000
 SEED = 0
@@ -27,6 +28,7 @@ UNDEFINED = 0.05
 """Share of resamples in which a ratio may be undefined before it has no interval."""
 
 Float32Array = npt.NDArray[np.float32]
+Names = Sequence[str] | npt.NDArray[np.str_]
 Float64Array = npt.NDArray[np.float64]
 
 
@@ -44,8 +46,8 @@ class TwoWayBootstrap:
 
     def __init__(
         self,
-        shape_exemplar: Sequence[str] | npt.NDArray[np.str_],
-        texture_exemplar: Sequence[str] | npt.NDArray[np.str_],
+        shape_exemplar: Names,
+        texture_exemplar: Names,
         resamples: int = RESAMPLES,
         seed: int = SEED,
     ) -> None:
@@ -77,6 +79,20 @@ class TwoWayBootstrap:
         """
         return np.asarray(np.asarray(columns, np.float32) @ self.weights, np.float64)
 
+    def covariance(self, influence: Float64Array) -> Float64Array:
+        """Covariance over resamples, `[T, T]`, of statistics whose influence is `[T, N]`.
+
+        To first order, and for infinitely many resamples: a picture's weight varies with its
+        shape, its texture and both together, so sums over shapes, sums over textures and pictures
+        each add their products (Owen 2007). Never negative.
+        """
+        parts = [influence]
+        for exemplars, codes in ((self.shapes, self._shape), (self.textures, self._texture)):
+            membership = np.zeros((len(codes), exemplars))
+            membership[np.arange(len(codes)), codes] = 1
+            parts.append(influence @ membership)
+        return np.asarray(sum(part @ part.T for part in parts))
+
     def interval(self, replicates: Float64Array) -> Interval:
         """The percentile interval of a ratio from its `[B]` resamples, NaN where undefined.
 
@@ -92,16 +108,36 @@ class TwoWayBootstrap:
         return Interval(float(low), float(high), "two-way-bootstrap", self.shapes)
 
 
-def ratio(numerators: npt.ArrayLike, denominators: npt.ArrayLike) -> Float64Array:
-    """The quotients; NaN where a denominator is not above 0."""
-    top, bottom = np.broadcast_arrays(
-        np.asarray(numerators, np.float64), np.asarray(denominators, np.float64)
-    )
-    quotients = np.full(top.shape, np.nan)
-    np.divide(top, bottom, out=quotients, where=bottom > 0)
-    return quotients
+def shape_bias_replicates(
+    is_shape: npt.ArrayLike,
+    is_texture: npt.ArrayLike,
+    shape_exemplar: Names,
+    texture_exemplar: Names,
+    resamples: int,
+    seed: int,
+) -> Float64Array:
+    """Shape bias on resampled exemplars, `[T, B]`, from decisions on conflict pictures `[T, N]`.
+
+    Column b drew the same exemplars for every checkpoint and on every machine; NaN where no
+    decision of a resample took a cue.
+    """
+    bootstrap = TwoWayBootstrap(shape_exemplar, texture_exemplar, resamples, seed)
+    shape, texture = (bootstrap.sums(columns)[:, 1:] for columns in (is_shape, is_texture))
+    return ratio(shape, shape + texture)
 
 
-def _codes(names: Sequence[str] | npt.NDArray[np.str_]) -> tuple[int, npt.NDArray[np.int64]]:
+def shape_bias_covariance(
+    is_shape: npt.ArrayLike,
+    is_texture: npt.ArrayLike,
+    shape_exemplar: Names,
+    texture_exemplar: Names,
+) -> Float64Array:
+    """Covariance of shape biases over both kinds of exemplars, `[T, T]`; that of the resamples."""
+    shape, cue = np.asarray(is_shape), np.logical_or(is_shape, is_texture)
+    bootstrap = TwoWayBootstrap(shape_exemplar, texture_exemplar)
+    return bootstrap.covariance(ratio_influence(shape, cue))
+
+
+def _codes(names: Names) -> tuple[int, npt.NDArray[np.int64]]:
     distinct, codes = np.unique(np.asarray(names, np.str_), return_inverse=True)
     return len(distinct), codes
