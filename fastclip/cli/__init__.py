@@ -13,6 +13,7 @@ from fastclip.errors import FastclipError
 COMMANDS = {
     "sweep": "Measure every checkpoint of a training run.",
     "demo": "Train a tiny CLIP on a drawn world and sweep it; no download.",
+    "report": "Write what a sweep found as one HTML page and as figures.",
     "table": "Rebuild results.csv and results.parquet from the records.",
     "export": "Write rows or items for other programs: wide, items, CLIP_benchmark, W&B, ...",
     "inspect": "Show what a checkpoint file holds, without reading weights.",

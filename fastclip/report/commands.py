@@ -1,0 +1,101 @@
+"""The protocol box: how the numbers were made, and the commands that make them again."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fastclip.results.record import read_records
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+FLAGS = {"weights": "--ema", "output_dir": "-o", "model": "-m", "tasks": "-t", "batch_size": "-b"}
+"""Options that are not called by their field."""
+
+
+def commands_of(out: Path) -> list[str]:
+    """The command lines that made this folder and its report, ready to copy."""
+    config = out / "config.json"
+    options = json.loads(config.read_bytes())["options"] if config.is_file() else {}
+    folder = shlex.quote(str(out))
+    sweep = [sweep_command(options)] if options else []
+    return [*sweep, f"fastclip analyze {folder}", f"fastclip report {folder}"]
+
+
+def sweep_command(options: Mapping[str, Any]) -> str:
+    """`fastclip sweep ...` with every option that is not the default.
+
+    Args:
+        options: fields of `fastclip.sweeper.config.SweepConfig` as JSON values.
+    """
+    from fastclip.sweeper.config import SweepConfig
+
+    defaults = SweepConfig(checkpoints=(), output_dir=Path()).as_json()
+    words = ["fastclip", "sweep", *options.get("checkpoints", ())]
+    for name, value in options.items():
+        if name != "checkpoints" and value != defaults.get(name):
+            words.extend(_words(name, value))
+    return shlex.join(words)
+
+
+def _words(name: str, value: Any) -> Iterator[str]:
+    flag = FLAGS.get(name, "--" + name.replace("_", "-"))
+    if name == "weights":
+        yield flag
+    elif name == "higher_is_better":
+        yield flag if value else "--lower-is-better"
+    elif value is True:
+        yield flag
+    elif name in ("steps", "epochs"):
+        yield from (flag, ":".join("" if end is None else str(end) for end in value))
+    elif name == "tasks":
+        yield from (flag, ",".join(value))
+    elif isinstance(value, list):
+        for item in value:
+            yield from (flag, str(item))
+    else:
+        yield from (flag, str(value))
+
+
+def protocol_of(out: Path, rows: pd.DataFrame) -> list[list[str]]:
+    """(task, what the numbers mean): one line per task and data set, and one for the engine."""
+    config = out / "config.json"
+    settled = json.loads(config.read_bytes()) if config.is_file() else {}
+    lines = [
+        [f"{task}, {dataset}", _method(protocol)]
+        for (task, dataset), protocol in _protocols(out).items()
+    ]
+    if settled:
+        engine = f"{settled['engine']}, {settled['precision']} on {settled.get('device', 'cpu')}"
+        lines.append(["engine", f"{engine}; fastclip {settled['fastclip_version']}"])
+    ids = ", ".join(sorted(set(map(str, rows["protocol_id"].dropna()))))
+    return [*lines, ["protocols", ids]]
+
+
+def _protocols(out: Path) -> dict[tuple[str, str], Mapping[str, Any]]:
+    """The last protocol of each task and data set that a record has."""
+    return {
+        (record.task, record.dataset): record.protocol
+        for record in read_records(out)
+        if record.task != "embedding-diagnostics"
+    }
+
+
+def _method(protocol: Mapping[str, Any]) -> str:
+    """The choices of one protocol that readers ask for."""
+    pixels = protocol.get("pixels", {})
+    words = [f"{pixels['height']} px, {pixels['resize_mode']}, {pixels['interpolation']}"]
+    if "distances" in protocol:
+        words.append(f"distances {', '.join(protocol['distances'])}")
+    if "prompts_name" in protocol:
+        words.append(f"prompts {protocol['prompts_name']}")
+    if protocol.get("distortion"):
+        distortion = protocol["distortion"]
+        words.append(
+            f"{distortion['kind']} {distortion['level']:g} at {protocol['noise_at']} resolution"
+        )
+    return "; ".join(words)

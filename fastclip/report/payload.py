@@ -1,0 +1,137 @@
+"""The numbers of a report as compact JSON: what the page's scripts draw."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, is_dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fastclip import __version__
+from fastclip.analysis.base import Analysis
+from fastclip.report import sections
+from fastclip.report.commands import commands_of, protocol_of
+from fastclip.report.curves import COLOURS
+from fastclip.report.lines import Group, Line, Places, known_axes
+from fastclip.report.panels import (
+    Panel,
+    diagnostics_panels,
+    explored,
+    group_name,
+    groups_of,
+    training_panels,
+)
+from fastclip.report.pictures import flips, misjudged
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+DIGITS = 5
+"""Significant digits of numbers in the page: five draw the same pixels."""
+
+AXIS_NAMES = {
+    "samples_seen": "samples seen",
+    "step": "step",
+    "epoch": "epoch",
+    "order": "order of checkpoints",
+}
+
+
+class _Writer:
+    """Puts runs and places in tables, so that lines name them by number."""
+
+    def __init__(self, groups: Sequence[Group]) -> None:
+        self.groups = {group: number for number, group in enumerate(groups)}
+        self.places: dict[Places, int] = {}
+
+    def __call__(self, value: Any) -> Any:
+        """JSON values of whatever a section is made of."""
+        if isinstance(value, Places):
+            return self.places.setdefault(value, len(self.places))
+        if isinstance(value, Panel | Line) or (is_dataclass(value) and not isinstance(value, type)):
+            return {key: self(getattr(value, key)) for key in value.__dataclass_fields__}
+        if isinstance(value, tuple) and value in self.groups:
+            return self.groups[value]
+        if isinstance(value, Mapping):
+            return {str(key): self(item) for key, item in value.items()}
+        if isinstance(value, list | tuple):
+            return [self(item) for item in value]
+        if isinstance(value, bool) or value is None or isinstance(value, int | str):
+            return value
+        return _short(float(value))
+
+
+def _short(value: float) -> float | int | None:
+    """The number in few characters; None for NaN."""
+    if not math.isfinite(value):
+        return None
+    if value.is_integer():
+        return int(value)
+    return float(f"{value:.{DIGITS}g}")
+
+
+def page_data(
+    out: Path, rows: pd.DataFrame, analysis: Analysis, stamp: str | None = None
+) -> dict[str, Any]:
+    """Everything the page shows, as JSON values.
+
+    Args:
+        out: the output folder, for the protocol, per-picture items and timings.
+        rows: its table; analysis: what was found in it.
+        stamp: a sentence that must stay with the figures.
+    """
+    groups = groups_of(rows)
+    write = _Writer(groups)
+    panels = training_panels(rows, analysis)
+    body = {
+        "panels": panels,
+        "heat": list(sections.heat_maps(rows, analysis)),
+        "categories": list(sections.categories(rows, analysis)),
+        "trajectories": list(sections.accuracy_trajectories(rows)),
+        "tradeoffs": list(sections.trade_offs(analysis)),
+        "means": analysis.means,
+        "diagnostics": diagnostics_panels(rows),
+        "links": analysis.links,
+        "explored": explored(analysis),
+        "flips": list(flips(out, rows, analysis)),
+        "misjudged": list(misjudged(out, rows, analysis)),
+        "timings": sections.timings(out),
+    }
+    written = write(body)
+    axes = known_axes([line for panel in panels for line in panel.lines])
+    return {
+        "version": __version__,
+        "stamp": stamp,
+        "title": _title(rows, groups),
+        "groups": [
+            {"name": group_name(g, groups), "colour": COLOURS[i % len(COLOURS)]}
+            for i, g in enumerate(groups)
+        ],
+        "axes": [{"key": axis, "name": AXIS_NAMES[axis]} for axis in axes],
+        "sentences": list(analysis.sentences),
+        "checks": [[name, text] for name, text in analysis.checks.items()],
+        "comparisons": analysis.comparisons,
+        "notes": list(analysis.notes),
+        "settings": write(analysis.settings),
+        "commands": commands_of(out),
+        "protocol": protocol_of(out, rows),
+        **written,
+        "places": [{k: write(v) for k, v in asdict(p).items()} for p in write.places],
+    }
+
+
+def _title(rows: pd.DataFrame, groups: Sequence[Group]) -> str:
+    """What was measured, in a line."""
+    runs = list(dict.fromkeys(run for run, _, _ in groups))
+    archs = list(dict.fromkeys(arch for _, arch, _ in groups))
+    count = len(rows[["run", "checkpoint", "weights"]].drop_duplicates())
+    named = ", ".join(runs) if len(runs) <= 3 else f"{len(runs)} runs"
+    return f"{named}: {', '.join(archs)}, {count} checkpoint{'s' * (count != 1)}"
+
+
+def as_script(data: Mapping[str, Any]) -> str:
+    """JSON that can stand in a `<script>` element."""
+    text = json.dumps(data, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    return text.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
