@@ -13,11 +13,11 @@ from fastclip.analysis.base import Curve, Endpoint, Numbers, Verdict
 from fastclip.analysis.endpoints import matching
 from fastclip.analysis.replicates import (
     Resampling,
+    accuracy_curve,
     correlation_curves,
     drop_curve,
     partial_curve,
     shape_bias_curves,
-    share_curve,
 )
 from fastclip.analysis.sentences import scope, sentence
 from fastclip.analysis.source import Source, one_protocol
@@ -212,7 +212,7 @@ def _robustness(
 ) -> PairedCurve:
     right = _right(source, group)
     if endpoint.metric == "acc1":
-        return share_curve(right, how)
+        return accuracy_curve(right, how)
     protocol = group["protocol_id"].iloc[0]
     clean = _right(source, group.assign(protocol_id=source.clean_of[protocol]))
     return drop_curve(clean, right, 1 / source.protocols[protocol]["classes"], how)

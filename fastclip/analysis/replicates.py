@@ -11,7 +11,15 @@ import numpy.typing as npt
 from fastclip.statistics.batched import correlate
 from fastclip.statistics.curves.base import PairedCurve, to_scale
 from fastclip.statistics.intervals.correlations import members_of
-from fastclip.statistics.intervals.two_way import TwoWayBootstrap, ratio
+from fastclip.statistics.intervals.ratios import (
+    drop_covariance,
+    drop_replicates,
+    drops,
+    ratio,
+    ratio_influence,
+)
+from fastclip.statistics.intervals.shares import accuracy_covariance, accuracy_replicates
+from fastclip.statistics.intervals.two_way import TwoWayBootstrap
 
 Float64Array = npt.NDArray[np.float64]
 BoolArray = npt.NDArray[np.bool_]
@@ -86,23 +94,41 @@ def shape_bias_curves(
     Both kinds of exemplar are drawn (`TwoWayBootstrap`); the rarer kind counts the units.
     """
     bootstrap = TwoWayBootstrap(shape_exemplar, texture_exemplar, how.resamples, how.seed)
-    shape, texture = bootstrap.sums(is_shape), bootstrap.sums(is_texture)
-    pictures = is_shape.shape[1]
-    cues = is_shape.sum(axis=1) + is_texture.sum(axis=1)
-    with np.errstate(invalid="ignore"):
-        bias = is_shape.sum(axis=1) / cues
-    drawn = {
-        "shape_bias": (bias, ratio(shape, shape + texture)),
-        "cue_accuracy": (
-            cues / pictures,
-            ratio(shape + texture, bootstrap.sums(np.ones((1, pictures)))),
-        ),
+    cue, every = is_shape | is_texture, np.ones((1, is_shape.shape[1]))
+    sums = {
+        "shape_bias": (is_shape, cue),
+        "cue_accuracy": (cue, np.broadcast_to(every, cue.shape)),
     }
     units = min(bootstrap.shapes, bootstrap.textures)
     return {
-        metric: _share_curve(estimates, resamples, units, edge=0.5 / pictures)
-        for metric, (estimates, resamples) in drawn.items()
+        metric: _share_curve(
+            ratio(bootstrap.sums(part), bootstrap.sums(whole)),
+            bootstrap.covariance(ratio_influence(part, whole)),
+            units,
+            edge=0.5 / is_shape.shape[1],
+        )
+        for metric, (part, whole) in sums.items()
     }
+
+
+def accuracy_curve(right: BoolArray, how: Resampling) -> PairedCurve:
+    """The curve of accuracy; decisions right or wrong `[T, N]`, pictures are drawn."""
+    count = right.shape[1]
+    drawn = accuracy_replicates(right, how.resamples, how.seed)
+    values = np.concatenate([right.mean(axis=1, keepdims=True), drawn], axis=1)
+    return _share_curve(values, accuracy_covariance(right), count, edge=0.5 / count)
+
+
+def drop_curve(
+    clean: BoolArray, distorted: BoolArray, chance: float, how: Resampling
+) -> PairedCurve:
+    """The curve of the drop relative to clean accuracy above chance, pictures are drawn."""
+    return PairedCurve(
+        drops(clean, distorted, chance),
+        drop_replicates(clean, distorted, chance, how.resamples, how.seed),
+        drop_covariance(clean, distorted, chance),
+        clean.shape[1],
+    )
 
 
 def _coefficients(
@@ -136,12 +162,16 @@ def _fisher_curve(drawn: Float64Array, left_out: Float64Array) -> PairedCurve:
 
 
 def _share_curve(
-    estimates: Float64Array, resamples: Float64Array, units: int, edge: float
+    drawn: Float64Array, covariance: Float64Array, units: int, edge: float
 ) -> PairedCurve:
-    """On the log-odds scale, shares kept `edge` from 0 and 1; the spread is the resamples'."""
-    drawn = to_scale(np.clip(resamples, edge, 1 - edge), "logit")
-    complete = drawn[:, np.isfinite(drawn).all(axis=0)]
-    covariance = np.atleast_2d(np.cov(complete))
+    """A share of the data and its resamples `[T, 1 + B]` on log odds, kept `edge` from 0 and 1."""
+    inside = np.clip(drawn, edge, 1 - edge)
+    slopes = 1 / (inside[:, 0] * (1 - inside[:, 0]))
+    scaled = to_scale(inside, "logit")
     return PairedCurve(
-        to_scale(np.clip(estimates, edge, 1 - edge), "logit"), drawn, covariance, units, "logit"
+        scaled[:, 0],
+        scaled[:, 1:],
+        covariance * np.multiply.outer(slopes, slopes),
+        units,
+        "logit",
     )

@@ -9,6 +9,9 @@ from fastclip.statistics.curves.peak import Contrast
 
 UNITS = ((1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "k"))
 
+RANGES = 3
+"""Stretches of a confidence set that a sentence names one by one."""
+
 
 def scope(run: str, runs: int, units: str) -> str:
     """`this run, over 25 reference pictures`: never more than was looked at."""
@@ -136,14 +139,18 @@ def place(curve: Curve, row: int) -> str:
 def places(curve: Curve, rows: Sequence[int]) -> str:
     """Neighbours as ranges: `step 300 to 500 and 900 (12k to 20k and 36k samples seen)`."""
     groups = _ranges(rows)
+    few = len(groups) <= RANGES
+    if not few:
+        groups = [(rows[0], rows[-1])]
+    head = "" if few else f"{len(rows)} checkpoints from "
     for name, axis in (("step", curve.step), ("epoch", curve.epoch)):
         if all(_at(axis, row) is not None for row in rows):
-            text = f"{name} {_words(axis, groups, '{:g}'.format)}"
+            text = f"{head}{name} {_words(axis, groups, '{:g}'.format)}"
             if all(_at(curve.samples_seen, row) is not None for row in rows):
                 text += f" ({_words(curve.samples_seen, groups, compact)} samples seen)"
             return text
     if all(_at(curve.samples_seen, row) is not None for row in rows):
-        return f"{_words(curve.samples_seen, groups, compact)} samples seen"
+        return f"{head}{_words(curve.samples_seen, groups, compact)} samples seen"
     return ", ".join(curve.checkpoints[row] for row in rows)
 
 
@@ -153,7 +160,7 @@ def _words(axis: Numbers, groups: Sequence[tuple[int, int]], form: object) -> st
         form(axis[low]) if low == high else f"{form(axis[low])} to {form(axis[high])}"
         for low, high in groups
     ]
-    return " and ".join(spans)
+    return " and ".join(filter(None, (", ".join(spans[:-1]), spans[-1])))
 
 
 def _ranges(rows: Sequence[int]) -> list[tuple[int, int]]:
