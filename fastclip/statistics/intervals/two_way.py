@@ -82,16 +82,16 @@ class TwoWayBootstrap:
     def covariance(self, influence: Float64Array) -> Float64Array:
         """Covariance over resamples, `[T, T]`, of statistics whose influence is `[T, N]`.
 
-        To first order, and for infinitely many resamples: a picture's weight varies with its
-        shape, its texture and both together, so sums over shapes, sums over textures and pictures
-        each add their products (Owen 2007). Never negative.
+        To first order: a picture's weight is a product, so sums over shapes, sums over textures
+        and single pictures each add their products (Owen 2007).
         """
-        parts = [influence]
-        for exemplars, codes in ((self.shapes, self._shape), (self.textures, self._texture)):
-            membership = np.zeros((len(codes), exemplars))
-            membership[np.arange(len(codes)), codes] = 1
-            parts.append(influence @ membership)
-        return np.asarray(sum(part @ part.T for part in parts))
+        shape, texture = influence @ _members(self._shape), influence @ _members(self._texture)
+        # E[w w'] of multiplicities among C is 1 - 1/C, and 1 more where the two exemplars are one.
+        return np.asarray(
+            influence @ influence.T
+            + shape @ shape.T * (1 - 1 / self.textures)
+            + texture @ texture.T * (1 - 1 / self.shapes)
+        )
 
     def interval(self, replicates: Float64Array) -> Interval:
         """The percentile interval of a ratio from its `[B]` resamples, NaN where undefined.
@@ -141,3 +141,8 @@ def shape_bias_covariance(
 def _codes(names: Names) -> tuple[int, npt.NDArray[np.int64]]:
     distinct, codes = np.unique(np.asarray(names, np.str_), return_inverse=True)
     return len(distinct), codes
+
+
+def _members(codes: npt.NDArray[np.int64]) -> Float64Array:
+    """1 where a picture has an exemplar, `[N, exemplars]`."""
+    return np.eye(codes.max(initial=-1) + 1)[codes]
