@@ -1,7 +1,7 @@
 """Zero-shot accuracies as CLIP_benchmark's JSON, one file per checkpoint and data set.
 
 `clip_benchmark build FOLDER --output benchmark.csv` (LAION-AI/CLIP_benchmark) reads the folder.
-Its fields come first; the place in training follows, which its own files lack.
+Besides its fields there are run, step, epoch, samples seen and ids, which its own files lack.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fastclip.exports.base import Export, Options, Selection
-from fastclip.exports.folder import unique_name, write_folder
+from fastclip.exports.folder import plain, unique_name, write_folder
 from fastclip.exports.protocols import condition
 from fastclip.files import readable_json
 from fastclip.results.record import Record, read_items
@@ -54,9 +54,9 @@ def dataset_name(record: Record) -> str:
 def _files(selection: Selection) -> Iterator[tuple[str, bytes]]:
     for m in selection.measured:
         name = dataset_name(m.record)
-        file = f"{name}_{unique_name(m.sighting)}_{LANGUAGE}_{TASK}.json".replace("/", "-")
+        parts = (plain(name, kept="_.,@="), unique_name(m.sighting, name), LANGUAGE, f"{TASK}.json")
         metrics = _metrics(selection, m.record)
-        yield file, readable_json(_body(m.sighting, m.record, name, metrics))
+        yield "_".join(parts), readable_json(_body(m.sighting, m.record, name, metrics))
 
 
 def _metrics(selection: Selection, record: Record) -> dict[str, float | None]:

@@ -29,19 +29,26 @@ def write_folder(folder: Path, files: Iterable[tuple[str, bytes]]) -> int:
     for name, data in files:
         write_atomic(folder / name, data)
         written.add(name)
-    for name in earlier - written:
-        (folder / name).unlink(missing_ok=True)
+    for gone in (folder / name for name in earlier - written):
+        gone.unlink(missing_ok=True)
+        if gone.parent != folder and gone.parent.is_dir() and not any(gone.parent.iterdir()):
+            gone.parent.rmdir()
     write_atomic(listing, "".join(f"{name}\n" for name in sorted(written)).encode())
     return len(written)
 
 
-def unique_name(sighting: Sighting) -> str:
-    """A name for one checkpoint, for file names and subjects: readable, and never another's.
+def plain(text: str, kept: str = "") -> str:
+    """Text as part of a file name: letters, digits and `kept`; a hyphen for all else."""
+    letters = (c if c.isascii() and (c.isalnum() or c in kept) else "-" for c in text)
+    return "".join(letters).strip("-")
 
-    "ViT-B-32-run-epoch-1-0a1b2c3d": file names alone would be the same in two runs.
+
+def unique_name(sighting: Sighting, dataset: str) -> str:
+    """A name for one checkpoint on one data set, readable and never another's.
+
+    "ViT-B-32-run-epoch-1-0a1b2c3d": by file names alone, two runs would share theirs.
     """
-    readable = sighting.name.rsplit(".", 1)[0] if "." in sighting.name else sighting.name
-    words = [sighting.arch, readable, *([] if sighting.weights == "raw" else [sighting.weights])]
-    plain = "".join(c if c.isascii() and c.isalnum() else "-" for c in "-".join(words))
+    stem = sighting.name.rsplit(".", 1)[0]
+    words = [sighting.arch, stem, *([] if sighting.weights == "raw" else [sighting.weights])]
     key = [sighting.arch, sighting.run, sighting.name, sighting.weights, sighting.checkpoint_id]
-    return f"{plain}-{digest_of(key, 8)}"
+    return f"{plain('-'.join(words))}-{digest_of([*key, dataset], 8)}"

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from fastclip.errors import RefusalError
 from fastclip.exports.base import Export, Options, Selection
-from fastclip.exports.folder import unique_name, write_folder
+from fastclip.exports.folder import plain, unique_name, write_folder
 from fastclip.results.record import read_items
 
 HEADER = (
@@ -47,7 +47,7 @@ def texture_of(imagename: str) -> str:
 def _files(selection: Selection) -> Iterator[tuple[str, bytes]]:
     for m in selection.measured:
         items = read_items(selection.record_file(m.record), COLUMNS)
-        subject = unique_name(m.sighting)
+        subject = unique_name(m.sighting, m.record.dataset)
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
         writer.writerow(HEADER)
@@ -62,7 +62,7 @@ def _files(selection: Selection) -> Iterator[tuple[str, bytes]]:
                     mend="classes must be words without digits, hyphens, dots and underscores",
                 )
             writer.writerow((subject, 1, trial, NOT_KNOWN, decision, shape, NOT_KNOWN, name))
-        dataset = m.record.dataset.replace("/", "-")
+        dataset = plain(m.record.dataset)
         yield f"{dataset}/{dataset}_{subject}_session-1.csv", text.getvalue().encode()
 
 

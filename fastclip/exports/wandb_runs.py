@@ -18,6 +18,9 @@ PROJECT = "fastclip"
 AXES = ("samples_seen", "step", "epoch")
 """Places in training, the preferred first."""
 
+NOT_OF_THE_TRAINING = {"disable_git": True, "x_disable_stats": True, "x_disable_meta": True}
+"""Wandb would record the folder, the load and the hardware that the export happens to run on."""
+
 
 def write(selection: Selection, target: Path, options: Options) -> str:
     """Log every checkpoint; each export makes new runs. Offline unless `options.online`."""
@@ -79,13 +82,13 @@ def _log(
     }
     with wandb.init(
         project=options.project or PROJECT,
-        name="-".join([run, *(v for v in _variant(rows[0]) if v != "raw")]),
+        name=run if config["weights"] == "raw" else f"{run} ({config['weights']})",
         group=out.resolve().name,
         job_type="fastclip",
         config=config,
         dir=str(target),
         mode="online" if options.online else "offline",
-        settings=wandb.Settings(console="off", silent=True),
+        settings=wandb.Settings(console="off", silent=True, **NOT_OF_THE_TRAINING),
     ) as logged:
         axis = _axis(rows)
         if axis is not None:
