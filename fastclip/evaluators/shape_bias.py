@@ -145,8 +145,8 @@ class ShapeBias(ZeroShotEvaluator):
 
     Rows over conflict pictures are flagged "at_chance" where their own cue accuracy, or that over
     the whole set, is not above 2/K beyond its interval (beyond its value, where there is no
-    interval); the guess-corrected bias is NA then. NA with flag "no_cue_decision" where no
-    decision took a cue, "no_pictures" where there are none.
+    interval). NA with flag "no_cue_decision" where no decision took a cue, "no_pictures" where
+    there are none; the guess-corrected bias is NA where cue accuracy is not above 2/K.
     """
 
     task: ClassVar[str] = "shape-bias"
@@ -220,15 +220,14 @@ class ShapeBias(ZeroShotEvaluator):
     ) -> Score:
         """A row from a measure `[B + 1]`, or `[1]` where it has no interval."""
         n, bootstrap = len(pictures.rows), pictures.bootstrap
-        guessed = at_chance and metric == "shape_bias_guess_corrected"
-        value = None if np.isnan(values[0]) or guessed else float(values[0])
+        value = None if np.isnan(values[0]) else float(values[0])
         interval = no_interval(bootstrap.shapes)
         if value is not None and len(values) > 1:
             interval = bootstrap.interval(values[1:])
         reasons = ["at_chance"] if at_chance and n else []
         if value is None and n == 0:
             reasons.append("no_pictures")
-        elif value is None and not guessed:
+        elif value is None and metric != "shape_bias_guess_corrected":
             reasons.append("no_cue_decision")
         return Score(
             metric,

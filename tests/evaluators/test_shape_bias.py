@@ -282,7 +282,8 @@ def test_a_cue_accuracy_not_known_to_be_above_chance_is_flagged():
     bias = one(result, "shape_bias")
     assert bias.value is not None and bias.flag == "at_chance"
     corrected = one(result, "shape_bias_guess_corrected")
-    assert (corrected.value, corrected.ci_low, corrected.flag) == (None, None, "at_chance")
+    assert corrected.value is not None
+    assert (corrected.ci_low, corrected.flag) == (None, "at_chance")
 
 
 def test_a_category_may_be_at_chance_alone():

@@ -24,8 +24,9 @@ SEED = 0
 TEXTURES = 1 << 32
 """Added to the seed for texture exemplars: draws of their own, whatever the seed."""
 
-UNDEFINED = 0.05
-"""Share of resamples in which a ratio may be undefined before it has no interval."""
+UNDEFINED = (1 - LEVEL) / 2
+"""Share of resamples in which a ratio may be undefined before it has no interval: as many as lie
+beyond one end."""
 
 Float32Array = npt.NDArray[np.float32]
 Names = Sequence[str] | npt.NDArray[np.str_]
