@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, ClassVar
 
 from fastclip.evaluators.base import Evaluator, Result, WholeSetEvaluator
 from fastclip.evaluators.embeddings import Float32Array, Rows, check_pictures
-from fastclip.evaluators.iqa_scores import Column, ScoredPairs
+from fastclip.evaluators.iqa_scores import PSNR, Column, ScoredPairs
 from fastclip.evaluators.options import TaskOptions
 from fastclip.statistics.distances import DISTANCES
 from fastclip.stimuli.base import Dataset, ImageQualityDataset, PixelSpec
+from fastclip.stimuli.psnr import of_pairs
 
 
 def build(datasets: Sequence[Dataset], pixels: PixelSpec, options: TaskOptions) -> list[Evaluator]:
     """One evaluator per image-quality set; other sets are passed over."""
     return [
-        ImageQuality(dataset, options.iqa_pixels(pixels), options.distances)
+        ImageQuality(dataset, options.iqa_pixels(pixels), options.distances, options.cache_dir)
         for dataset in datasets
         if isinstance(dataset, ImageQualityDataset)
     ]
@@ -36,7 +38,14 @@ class ImageQuality(WholeSetEvaluator):
     Intervals are over references: the cluster jackknife ("jackknife-t") of a coefficient, and
     Student's t over the references' coefficients ("t") of a mean.
 
-    NA where undefined, with flag "constant", "fewer_than_2" or "zero_norm_embedding".
+    The same for `distance` "psnr", RGB PSNR of the whole pictures: the baseline, the same for every
+    checkpoint, positive where a higher PSNR goes with better quality. And per distance, pooled,
+    `srcc_partial_psnr`: Spearman's partial correlation of distance and score given PSNR, positive
+    where the distance is aligned beyond PSNR.
+
+    NA where undefined, with flag "constant", "fewer_than_2", "zero_norm_embedding", "sizes_differ"
+    (no PSNR), "infinite" (`plcc` of the PSNR of equal pictures) or "collinear" (nothing is left to
+    explain given PSNR).
     """
 
     task: ClassVar[str] = "iqa"
@@ -44,10 +53,15 @@ class ImageQuality(WholeSetEvaluator):
     dataset: ImageQualityDataset
 
     def __init__(
-        self, dataset: ImageQualityDataset, pixels: PixelSpec, distances: Sequence[str]
+        self,
+        dataset: ImageQualityDataset,
+        pixels: PixelSpec,
+        distances: Sequence[str],
+        cache_dir: Path | None = None,
     ) -> None:
         super().__init__(dataset, pixels)
         self._distances = tuple(distances)
+        self._cache_dir = cache_dir
         names = [dataset.pictures.name(row) for row in range(len(dataset.pictures))]
         self._facts: dict[str, Column] = {
             "reference": [names[row] for row in dataset.reference],
@@ -79,4 +93,5 @@ class ImageQuality(WholeSetEvaluator):
         embeddings = self._rows.all()
         first, second = embeddings[self.dataset.reference], embeddings[self.dataset.distorted]
         measured = {name: DISTANCES[name](first, second) for name in self._distances}
+        measured[PSNR] = of_pairs(self.dataset, self._cache_dir)
         return Result(self._pairs.scores(measured), {**self._facts, **measured})

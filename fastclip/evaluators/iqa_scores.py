@@ -11,7 +11,13 @@ import numpy.typing as npt
 from fastclip.evaluators.base import Score
 from fastclip.statistics.batched import METRICS, BatchedCorrelations, correlate
 from fastclip.statistics.intervals.base import no_interval
-from fastclip.statistics.intervals.correlations import RESAMPLES, Estimates, estimate, mean_t
+from fastclip.statistics.intervals.correlations import (
+    RESAMPLES,
+    Estimates,
+    estimate,
+    estimate_partial,
+    mean_t,
+)
 
 Float64Array = npt.NDArray[np.float64]
 BoolArray = npt.NDArray[np.bool_]
@@ -20,9 +26,8 @@ Column = npt.NDArray[Any] | Sequence[str]
 FACTS = ("reference", "distorted", "type", "level", "score")
 """Columns of the items that say what a pair is; every other is a measure of it."""
 PSNR = "psnr"
-MISSING = {PSNR: "sizes_differ"}
-"""Measure -> why it is NaN for a pair; of embeddings it is that one has no direction."""
-ZERO_NORM = "zero_norm_embedding"
+"""The measure that is higher for better pictures; all others are distances."""
+ZERO_NORM, SIZES_DIFFER = "zero_norm_embedding", "sizes_differ"
 
 
 def score_items(
@@ -85,40 +90,53 @@ class ScoredPairs:
         columns = np.stack([v if name == PSNR else -v for name, v in measured.items()])
         missing = np.isnan(columns)
         columns[missing] = 0
+        options: dict[str, Any] = {
+            "clusters": self._references,
+            "method": method,
+            "resamples": resamples,
+            "seed": seed,
+            "threads": threads,
+        }
         found = {
-            metric: estimate(
-                metric,
-                columns,
-                self._quality,
-                self._groups,
-                clusters=self._references,
-                method=method,
-                resamples=resamples,
-                seed=seed,
-                threads=threads,
-            )
+            metric: estimate(metric, columns, self._quality, self._groups, **options)
             for metric in METRICS
         }
         within = {
             metric: correlate(metric, columns, self._quality, self._within, threads=threads)
             for metric in METRICS
         }
-        return tuple(
-            score
-            for row, name in enumerate(measured)
-            for score in (
-                *self._in_groups(row, name, missing[row], found),
-                *self._within_reference(row, name, missing[row], within),
-            )
-        )
+        names, given_psnr = list(measured), {}
+        if PSNR in measured:
+            psnr = names.index(PSNR)
+            partial = estimate_partial("srcc", columns, self._quality, columns[psnr], **options)
+            given_psnr = {"srcc_partial_psnr": partial}
+        rows: list[Score] = []
+        for row, name in enumerate(names):
+            lost = {SIZES_DIFFER if name == PSNR else ZERO_NORM: missing[row]}
+            rows.extend(self._in_groups(row, name, lost, found, len(self._groups)))
+            rows.extend(self._within_reference(row, name, lost, within))
+            if name != PSNR and given_psnr:
+                lost[SIZES_DIFFER] = missing[psnr]
+                rows.extend(self._in_groups(row, name, lost, given_psnr, 1))
+        return tuple(rows)
 
     def _in_groups(
-        self, row: int, name: str, missing: BoolArray, found: Mapping[str, Estimates]
+        self,
+        row: int,
+        name: str,
+        lost: Mapping[str, BoolArray],
+        found: Mapping[str, Estimates],
+        groups: int,
     ) -> Iterator[Score]:
-        for g, pairs in enumerate(self._groups):
-            lost = MISSING.get(name, ZERO_NORM) if missing[pairs].any() else ""
+        """Rows of one measure in the first groups; the first of all is that of all pairs.
+
+        Args:
+            lost: reason -> pairs `[P]` without the measure, or what else is needed.
+        """
+        for g, pairs in enumerate(self._groups[:groups]):
+            missing = next((why for why, gone in lost.items() if gone[pairs].any()), "")
             for metric, estimates in found.items():
-                reason = lost or str(estimates.reasons[row, g])
+                reason = missing or str(estimates.reasons[row, g])
                 units = int(estimates.units[g])
                 interval = no_interval(units) if reason else estimates.interval(row, g)
                 yield Score(
@@ -136,30 +154,35 @@ class ScoredPairs:
                 )
 
     def _within_reference(
-        self, row: int, name: str, missing: BoolArray, found: Mapping[str, BatchedCorrelations]
+        self,
+        row: int,
+        name: str,
+        lost: Mapping[str, BoolArray],
+        found: Mapping[str, BatchedCorrelations],
     ) -> Iterator[Score]:
-        lost = [bool(missing[pairs].any()) for pairs in self._within]
-        why = MISSING.get(name, ZERO_NORM)
+        ((why, missing),) = lost.items()
         for metric, coefficients in found.items():
             reasons = [
-                why if gone else str(reason)
-                for gone, reason in zip(lost, coefficients.reasons[row], strict=True)
+                why if missing[pairs].any() else str(reason)
+                for pairs, reason in zip(self._within, coefficients.reasons[row], strict=True)
             ]
             defined = np.flatnonzero([not reason for reason in reasons])
             values = coefficients.values[row, defined, 0]
             interval = mean_t(values)
-            left_out = sorted({reason for reason in reasons if reason})
             yield Score(
                 metric,
                 float(values.mean()) if len(values) else None,
                 sum(len(self._within[g]) for g in defined),
                 len(values),
-                f"{'+'.join(left_out)} in {len(reasons) - len(values)} references"
-                if left_out
-                else "",
+                _left_out(reasons),
                 interval.low,
                 interval.high,
                 interval.method or None,
                 subset="within-reference",
                 distance=name,
             )
+
+
+def _left_out(reasons: Sequence[str]) -> str:
+    left = [reason for reason in reasons if reason]
+    return f"{'+'.join(sorted(set(left)))} in {len(left)} references" if left else ""

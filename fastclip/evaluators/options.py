@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from fastclip.distortions.base import Distortion
 from fastclip.distortions.noise import GaussianNoise
@@ -28,6 +29,8 @@ class TaskOptions:
         class_names: "openai", "dataset", or "auto": the first of these two that the set has.
         templates: prompt templates with one `{}` each, in place of each task's own.
         distances: names in `fastclip.statistics.distances.DISTANCES`.
+        cache_dir: where an evaluator keeps what it computes once per data set; None for the
+            default cache folder. No part of any protocol.
     """
 
     conditions: tuple[Distortion, ...] = (GaussianNoise(0.1),)
@@ -38,6 +41,7 @@ class TaskOptions:
     class_names: str = "auto"
     templates: tuple[str, ...] | None = None
     distances: tuple[str, ...] = tuple(DISTANCES)
+    cache_dir: Path | None = None
 
     def __post_init__(self) -> None:
         """Raises UsageError where a value is none of the choices; lists them."""

@@ -54,6 +54,20 @@ CORRELATIONS: dict[str, Callable[[npt.ArrayLike, npt.ArrayLike], Correlation]] =
 }
 
 
+def partial(
+    xy: npt.NDArray[np.float64], xz: npt.NDArray[np.float64], yz: npt.NDArray[np.float64]
+) -> npt.NDArray[np.float64]:
+    """Correlation of x and y given z, from their three correlations, which broadcast.
+
+    (xy - xz yz) / sqrt((1 - xz^2) (1 - yz^2)); of ranks, Spearman's partial correlation. NaN
+    where z alone gives x or y (Kendall and Stuart, The advanced theory of statistics, 27.5).
+    """
+    left = (1 - np.square(xz)) * (1 - np.square(yz))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        value = np.where(left > 0, (xy - xz * yz) / np.sqrt(left), np.nan)
+    return np.clip(value, -1, 1)
+
+
 def _correlate(coefficient: Callable[..., Any], x: npt.ArrayLike, y: npt.ArrayLike) -> Correlation:
     columns = {"x": np.asarray(x, np.float64), "y": np.asarray(y, np.float64)}
     for name, values in columns.items():

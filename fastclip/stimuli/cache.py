@@ -1,8 +1,8 @@
 """The cache folder: where it is, what lies in it, and how it is emptied.
 
 `views/` holds pictures as the models see them, `manifests/` what is known of each set's files,
-`graphs/` exported towers, `operators/` the compiled DALI operator. Everything can be made again,
-and deleted at any time.
+`psnr/` that of each set's pairs, `graphs/` exported towers, `operators/` the compiled DALI
+operator. Everything can be made again, and deleted at any time.
 """
 
 from __future__ import annotations
@@ -64,7 +64,8 @@ class Entry:
 
     Attributes:
         path: a file, or the folder of a graph.
-        kind: "view", "manifest", "graph", "operator" or "left over" (of a process that was killed).
+        kind: "view", "manifest", "psnr", "graph", "operator" or "left over" (of a
+            process that was killed).
         what: one line on what it is.
         size: bytes.
         used: when it was last used, seconds since the epoch.
@@ -89,6 +90,7 @@ def entries(folder: Path) -> list[Entry]:
     rooms: dict[str, tuple[str, Callable[[Path], str]]] = {
         "views": ("view", describe_view),
         "manifests": ("manifest", _describe_manifest),
+        "psnr": ("psnr", lambda path: path.name),
         "graphs": ("graph", lambda path: path.name),
         "operators": ("operator", lambda path: path.name),
     }

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -23,6 +22,7 @@ from fastclip.stimuli.base import (
     ImageQualityDataset,
     UInt8Array,
 )
+from fastclip.stimuli.psnr import peak_signal_to_noise
 from fastclip.stimuli.sources import ArrayPictures, counted, some
 
 PSNR = {"tid2013": (0.6869, 0.4958), "kadid10k": (0.6757, 0.4876)}
@@ -153,15 +153,6 @@ def _decode_pairs(
             if original is not None and distorted is not None:
                 psnr[pair] = peak_signal_to_noise(original, distorted)
     return psnr
-
-
-def peak_signal_to_noise(a: UInt8Array, b: UInt8Array) -> float:
-    """10 log10(255² / MSE) in dB over all pixels and channels; inf for equal pictures, NaN for
-    pictures of different size."""
-    if a.shape != b.shape:
-        return math.nan
-    error = float(np.mean(np.square(a.astype(np.int32) - b.astype(np.int32), dtype=np.int64)))
-    return 10 * math.log10(255**2 / error) if error else math.inf
 
 
 def _psnr_checks(dataset: ImageQualityDataset, psnr: Float64Array) -> list[Check]:

@@ -23,4 +23,5 @@ def task_options(config: SweepConfig) -> TaskOptions:
         noise_at=config.noise_at,
         iqa_view=config.iqa_view,
         class_names=config.class_names,
+        cache_dir=config.cache_dir,
     )

@@ -7,10 +7,12 @@ from made_up import one, run
 from scipy import stats
 
 from fastclip.errors import CheckpointError
+from fastclip.evaluators import iqa
 from fastclip.evaluators.iqa import build
 from fastclip.evaluators.iqa_scores import score_items
 from fastclip.evaluators.options import TaskOptions
 from fastclip.results.record import read_items, write_items
+from fastclip.stimuli.psnr import of_pairs
 
 SCIPY = {"srcc": stats.spearmanr, "plcc": stats.pearsonr, "krcc": stats.kendalltau}
 
@@ -114,6 +116,80 @@ def test_stored_items_give_the_same_rows_and_other_intervals(higher, embeddings,
                 assert other.ci_low < other.value < other.ci_high
 
 
+def ranks_given(values, given):
+    """Ranks less what a straight line on the ranks of `given` says of them."""
+    x, y = stats.rankdata(given), stats.rankdata(values)
+    line = stats.linregress(x, y)
+    return y - line.intercept - line.slope * x
+
+
+@pytest.mark.parametrize("higher", [True, False])
+def test_psnr_is_a_baseline_and_given(higher, embeddings):
+    dataset = made_up.pairs(higher=higher)
+    dataset.score[:30] += 3 * np.arange(30)  # so that references differ
+    result = run(evaluator(dataset), embeddings)
+    psnr, types = result.items["psnr"], np.array(dataset.type)
+    np.testing.assert_array_equal(psnr, of_pairs(dataset))
+    quality = dataset.score if higher else -dataset.score
+    for metric, scipys in SCIPY.items():
+        pooled = one(result, metric, distance="psnr", subset="pooled")
+        assert pooled.value == pytest.approx(scipys(psnr, quality).statistic, abs=1e-12)
+        assert pooled.ci_low < pooled.value < pooled.ci_high
+        own = types == "type_02"
+        kind = one(result, metric, distance="psnr", distortion="type_02")
+        assert kind.value == pytest.approx(scipys(psnr[own], quality[own]).statistic, abs=1e-12)
+
+    def fisher(pairs):
+        nearness = -plain_cosine(dataset, embeddings)[pairs]
+        left = ranks_given(nearness, psnr[pairs]), ranks_given(quality[pairs], psnr[pairs])
+        return np.arctanh(stats.pearsonr(*left).statistic)
+
+    score = one(result, "srcc_partial_psnr", distance="cosine", subset="pooled")
+    z = fisher(np.full(60, True))
+    without = [fisher(dataset.reference != r) for r in set(dataset.reference)]
+    half = stats.t.ppf(0.975, 3) * np.sqrt(3 * np.var(without))
+    assert score.value == pytest.approx(np.tanh(z), abs=1e-9)
+    assert (score.ci_low, score.ci_high) == pytest.approx(np.tanh([z - half, z + half]), abs=1e-9)
+    assert (score.n, score.n_units, score.ci_method) == (60, 4, "jackknife-t")
+    assert not [s for s in result.scores if s.metric == score.metric and s.distance == "psnr"]
+
+
+def test_equal_pictures_and_pictures_of_other_size(dataset, embeddings, monkeypatch):
+    psnr = of_pairs(dataset).copy()
+    psnr[0] = np.inf
+    monkeypatch.setattr(iqa, "of_pairs", lambda *_: psnr)
+    result = run(evaluator(dataset), embeddings)
+    pooled = {m: one(result, m, distance="psnr", subset="pooled") for m in SCIPY}
+    assert (pooled["plcc"].value, pooled["plcc"].flag) == (None, "infinite")
+    assert pooled["srcc"].value == pytest.approx(stats.spearmanr(psnr, dataset.score).statistic)
+    psnr[0] = np.nan
+    result = run(evaluator(dataset), embeddings)
+    for metric in ("srcc", "plcc", "krcc"):
+        score = one(result, metric, distance="psnr", subset="pooled")
+        assert (score.value, score.ci_low, score.flag) == (None, None, "sizes_differ")
+    given = one(result, "srcc_partial_psnr", distance="rmse", subset="pooled")
+    assert (given.value, given.flag) == (None, "sizes_differ")
+    assert one(result, "srcc", distance="psnr", distortion="type_01").value is not None
+    assert one(result, "srcc", distance="rmse", subset="pooled").value is not None
+    within = one(result, "srcc", distance="psnr", subset="within-reference")
+    assert (within.n_units, within.flag) == (3, "sizes_differ in 1 references")
+
+
+def test_a_distance_that_follows_psnr_has_nothing_beyond_it(dataset):
+    table = {
+        "reference": dataset.reference,
+        "distorted": dataset.distorted,
+        "type": dataset.type,
+        "level": dataset.level,
+        "score": dataset.score,
+        "rmse": 10 ** (-of_pairs(dataset) / 20),
+        "psnr": of_pairs(dataset),
+    }
+    scores = score_items(table, higher_is_better=True)
+    (given,) = (score for score in scores if score.metric == "srcc_partial_psnr")
+    assert (given.value, given.ci_low, given.flag) == (None, None, "collinear")
+
+
 @pytest.mark.parametrize("higher", [True, False])
 def test_positive_is_aligned_whatever_the_polarity(higher):
     dataset = made_up.pairs(higher=higher)
@@ -131,14 +207,14 @@ def test_positive_is_aligned_whatever_the_polarity(higher):
 
 def test_distances_are_those_asked_for_and_all_are_items(dataset, embeddings):
     result = run(evaluator(dataset, distances=("rmse",)), embeddings)
-    assert {score.distance for score in result.scores} == {"rmse"}
+    assert {score.distance for score in result.scores} == {"rmse", "psnr"}
     a, b = embeddings[dataset.reference], embeddings[dataset.distorted]
     plain = np.sqrt(np.mean((a.astype(float) - b) ** 2, axis=1))
     np.testing.assert_allclose(result.items["rmse"], plain, rtol=1e-12)
     full = run(evaluator(dataset), embeddings)
     assert list(full.items) == [
         *("reference", "distorted", "type", "level", "score"),
-        *("cosine", "rmse", "rmse_dimnorm"),
+        *("cosine", "rmse", "rmse_dimnorm", "psnr"),
     ]
     assert {len(column) for column in full.items.values()} == {60}
     assert (full.items["reference"][0], full.items["distorted"][0]) == ("i0", "i0_0_0")
@@ -157,7 +233,8 @@ def test_an_evaluator_forgets_the_last_checkpoint(dataset, embeddings):
 
 def test_collapsed_embeddings_are_undefined(dataset):
     result = run(evaluator(dataset), np.ones((len(dataset.pictures), 8)))
-    assert {score.value for score in result.scores} == {None}
+    assert {score.value for score in result.scores if score.distance != "psnr"} == {None}
+    assert one(result, "srcc_partial_psnr", distance="rmse", subset="pooled").flag == "constant"
     assert one(result, "srcc", distance="rmse", subset="pooled").flag == "constant"
     within = one(result, "srcc", distance="rmse", subset="within-reference")
     assert (within.n, within.n_units, within.flag) == (0, 0, "constant in 4 references")

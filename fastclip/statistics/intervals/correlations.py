@@ -17,14 +17,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
-from typing import Literal, Protocol
+from functools import partial as having
+from typing import Any, Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
 from scipy import special, stats
 
 from fastclip.statistics.batched import correlate
+from fastclip.statistics.correlation import partial
 from fastclip.statistics.intervals.base import LEVEL, Interval, no_interval
 
 Float64Array = npt.NDArray[np.float64]
@@ -114,6 +115,46 @@ def estimate(
         return found.values
 
     values, (low, high) = bounds(method, drawn, present, resamples)
+    return Estimates(values, low, high, present.sum(axis=1), reasons, method)
+
+
+def estimate_partial(
+    metric: str,
+    scores: npt.ArrayLike,
+    target: npt.ArrayLike,
+    given: npt.ArrayLike,
+    *,
+    clusters: npt.ArrayLike,
+    method: str = "jackknife-t",
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+    threads: int = 0,
+) -> Estimates:
+    """Correlations of each of `scores` `[K, N]` with `target` given `given`, `[N]` each.
+
+    See `estimate`; there is one group, of all, and "collinear" is a reason too: `given` alone
+    gives the scores or the target.
+    """
+    scores = np.asarray(scores, np.float64)
+    columns = np.concatenate([scores, [np.asarray(given, np.float64)]])
+    present = members_of([np.arange(scores.shape[-1])], clusters)
+    reasons = np.empty((len(scores), 1), "<U12")
+
+    def drawn(resamples: int | Literal["jackknife"]) -> Float64Array:
+        options: dict[str, Any] = {
+            "resamples": resamples,
+            "clusters": clusters,
+            "seed": seed,
+            "threads": threads,
+        }
+        with_target = correlate(metric, columns, target, **options)
+        with_given = correlate(metric, scores, given, **options).values
+        found, last = with_target.reasons[:-1], with_target.reasons[-1:]
+        reasons[:] = np.where(found == "", last, found)
+        return partial(with_target.values[:-1], with_given, with_target.values[-1:])
+
+    values, (low, high) = bounds(method, drawn, present, resamples)
+    reasons[np.isnan(values) & (reasons == "")] = "collinear"
     return Estimates(values, low, high, present.sum(axis=1), reasons, method)
 
 
@@ -247,7 +288,7 @@ def _by_bootstrap(
 
 METHODS: dict[str, Method] = {
     "jackknife-t": _by_jackknife,
-    "bootstrap": partial(_by_bootstrap, False),
-    "bca": partial(_by_bootstrap, True),
+    "bootstrap": having(_by_bootstrap, False),
+    "bca": having(_by_bootstrap, True),
 }
 """By the name in the `ci_method` column; the first is the default."""
