@@ -13,10 +13,11 @@ import click
     "-o",
     "--output",
     type=click.Path(path_type=Path),
-    help="The HTML file.  [default: OUT/report.html]",
+    help="The HTML file.  [default: OUT/report.html; figures go to figures/ beside it]",
 )
-def command(out: Path, output: Path | None) -> int:
-    """Write what a sweep found as one HTML page.
+@click.option("--no-figures", is_flag=True, help="Only the page, no PNG and SVG.")
+def command(out: Path, output: Path | None, no_figures: bool) -> int:
+    """Write what a sweep found as one HTML page and as figures.
 
     The page opens from disk and needs no network. Findings come with their intervals, number of
     units and scope.
@@ -29,6 +30,9 @@ def command(out: Path, output: Path | None) -> int:
     target = output or out / "report.html"
     analysis = analyze(out)
     stamp = STAMP if (out / "demo.json").is_file() else None
-    write_report(out, build_table(out), analysis, target, stamp=stamp)
+    figures = None if no_figures else target.parent / "figures"
+    write_report(out, build_table(out), analysis, target, stamp=stamp, figures=figures)
     click.echo(f"report: {target} ({target.stat().st_size / 1e6:.1f} MB)")
+    if figures is not None:
+        click.echo(f"figures: {figures}")
     return 0

@@ -21,10 +21,14 @@ CHANCE = {"cifar100": 1 / 100, "imagenet": 1 / 1000}
 # Okabe and Ito's colours, told apart with any colour vision; yellow is too light for a line.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 
+SIGMA = "\N{GREEK SMALL LETTER SIGMA}"
+
 DASHED = {"linestyle": (0, (3, 1.5))}
 DOTTED = {"linestyle": (0, (1, 1.6)), "linewidth": 1.3}
 
 X_LABELS = {"samples_seen": "samples seen", "step": "step", "epoch": "epoch"}
+ORDER = {"order": "order of checkpoints"}
+"""What is left where no checkpoint says where in training it is."""
 
 Runs = Mapping[tuple[str, str, str], str]
 """(run, arch, weights) to colour."""
@@ -35,7 +39,9 @@ class Curve:
     """One line: x and y in the order of x; y is NaN where it is NA, and the line broken.
 
     `certain` is False where the point is flagged (a model at chance); `marked` curves get a
-    ring where they are highest.
+    ring where they are highest. `low` and `high` bound each point at 95 %, `band_low` and
+    `band_high` all points together, NaN where there is no interval; empty where there is none at
+    all. `best` indexes the 95 % confidence set for the highest point.
     """
 
     label: str
@@ -46,17 +52,26 @@ class Curve:
     style: Mapping[str, Any] = field(default_factory=dict)
     faint: bool = False
     marked: bool = False
+    low: list[float] = field(default_factory=list)
+    high: list[float] = field(default_factory=list)
+    band_low: list[float] = field(default_factory=list)
+    band_high: list[float] = field(default_factory=list)
+    best: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
 class Panel:
-    """One panel: its lines, its reference lines by name, whether y goes from 0 to 1."""
+    """One panel: its lines, its reference lines by name, whether y goes from 0 to 1.
+
+    `ranges` are (low, high) of shaded reference ranges.
+    """
 
     title: str
     subtitle: str
     curves: list[Curve]
     rules: dict[str, float] = field(default_factory=dict)
     unit_scale: bool = False
+    ranges: tuple[tuple[float, float], ...] = ()
 
 
 def panels_of(rows: pd.DataFrame, chance: Mapping[str, float] | None = None) -> list[Panel]:
@@ -103,7 +118,7 @@ def _curves(
 ) -> Iterator[Curve]:
     """One curve per run and data set of rows that already hold one metric."""
     datasets = list(dict.fromkeys(rows["dataset"]))
-    keys = ["run", "arch", "weights", "dataset", "level", "protocol_id", "noise_seed"]
+    keys = ["run", "arch", "weights", "dataset", "distortion", "level", "protocol_id", "noise_seed"]
     for key, group in rows.groupby(keys, dropna=False, sort=False):
         if group["value"].notna().any():
             ordered = group.sort_values(axis)
@@ -114,6 +129,8 @@ def _curves(
                 ordered[axis].astype(float).tolist(),
                 ordered["value"].astype(float).tolist(),
                 [not str(f).startswith("at_chance") for f in ordered["flag"].fillna("")],
+                low=ordered["ci_low"].astype(float).tolist(),
+                high=ordered["ci_high"].astype(float).tolist(),
                 **options,
             )
 
@@ -153,20 +170,32 @@ def _shape_bias(rows: pd.DataFrame, runs: Runs, axis: str) -> Panel:
 def _accuracy(rows: pd.DataFrame, runs: Runs, axis: str, chance: Mapping[str, float]) -> Panel:
     task = rows[rows["task"] == "robustness"]
     clean = task[(task["metric"] == "acc1") & (task["distortion"] == "none")]
-    distorted = task[task["distortion"] == "gaussian_noise"]
-    levels = sorted(distorted["level"].dropna().unique())
+    distorted = task[task["distortion"] != "none"]
+    kinds = list(distorted["distortion"].dropna().unique())
+    only_noise = kinds in ([], ["gaussian_noise"])
+    conditions = distorted[["distortion", "level"]].drop_duplicates().sort_values("level")
     curves = list(_curves(clean, runs, axis, "clean"))
-    for level in levels:
-        at_level = distorted[distorted["level"] == level]
-        noisy, drop = (at_level[at_level["metric"] == m] for m in ("acc1", "drop_rel"))
-        tail = f" {level:g}" if len(levels) > 1 else ""
-        curves += _curves(noisy, runs, axis, f"noisy{tail}", style=DASHED)
+    for kind, level in conditions.itertuples(index=False, name=None):
+        under = distorted[(distorted["distortion"] == kind) & (distorted["level"] == level)]
+        noisy, drop = (under[under["metric"] == m] for m in ("acc1", "drop_rel"))
+        name = condition_name(kind, level)
+        tail = "" if len(conditions) == 1 else f" {level:g}" if only_noise else f", {name}"
+        curves += _curves(noisy, runs, axis, f"noisy{tail}" if only_noise else name, style=DASHED)
         curves += _curves(drop, runs, axis, f"drop{tail}", style=DOTTED)
-    noise = ", ".join(f"{level:g}" for level in levels)
+    levels = ", ".join(f"{level:g}" for level in conditions["level"])
+    under_noise = f"Gaussian noise {SIGMA} {levels}" if levels else "clean only"
     known = {chance[d] for d in clean["dataset"].unique() if d in chance}
     rules = {"guessing": known.pop()} if len(known) == 1 else {}
-    subtitle = f"top-1, Gaussian noise \N{GREEK SMALL LETTER SIGMA} {noise}{_of(clean)}"
+    subtitle = f"top-1, {under_noise if only_noise else 'clean and distorted'}{_of(clean)}"
     return Panel("Zero-shot accuracy", subtitle, curves, rules, unit_scale=True)
+
+
+def condition_name(distortion: Any, level: Any) -> str:
+    """What a line under this distortion is called."""
+    amount = "" if level is None or level != level else f" {level:g}"
+    if distortion == "gaussian_noise":
+        return f"noise {SIGMA}{amount}"
+    return str(distortion).replace("_", " ") + amount
 
 
 def _of(rows: pd.DataFrame) -> str:

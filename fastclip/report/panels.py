@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 from fastclip.analysis.base import Analysis, Context, Curve
 from fastclip.analysis.endpoints import matching
+from fastclip.report.curves import condition_name
 from fastclip.report.lines import Group, Line, line_of, lines_of
 
 if TYPE_CHECKING:
     import pandas as pd
 
-SIGMA = "\N{GREEK SMALL LETTER SIGMA}"
 DOT = " \N{MIDDLE DOT} "
 MINUS = "\N{MINUS SIGN}"
 
@@ -212,14 +212,6 @@ def _drop(rows: pd.DataFrame, analysis: Analysis) -> Panel:
         floor=-0.25,
         marks="highest drop",
     )
-
-
-def condition_name(distortion: Any, level: Any) -> str:
-    """What a line under this distortion is called."""
-    amount = "" if level is None or level != level else f" {level:g}"
-    if distortion == "gaussian_noise":
-        return f"noise {SIGMA}{amount}"
-    return str(distortion).replace("_", " ") + amount
 
 
 def diagnostics_panels(rows: pd.DataFrame) -> list[Panel]:

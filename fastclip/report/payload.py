@@ -13,7 +13,7 @@ from fastclip import __version__
 from fastclip.analysis.base import Analysis
 from fastclip.report import sections
 from fastclip.report.commands import commands_of, protocol_of
-from fastclip.report.curves import COLOURS
+from fastclip.report.curves import COLOURS, ORDER, X_LABELS
 from fastclip.report.lines import Group, Line, Places, known_axes
 from fastclip.report.panels import (
     Panel,
@@ -30,13 +30,6 @@ if TYPE_CHECKING:
 
 DIGITS = 5
 """Significant digits of numbers in the page: five draw the same pixels."""
-
-AXIS_NAMES = {
-    "samples_seen": "samples seen",
-    "step": "step",
-    "epoch": "epoch",
-    "order": "order of checkpoints",
-}
 
 
 class _Writer:
@@ -109,9 +102,10 @@ def page_data(
             {"name": group_name(g, groups), "colour": COLOURS[i % len(COLOURS)]}
             for i, g in enumerate(groups)
         ],
-        "axes": [{"key": axis, "name": AXIS_NAMES[axis]} for axis in axes],
+        "axes": [{"key": axis, "name": {**X_LABELS, **ORDER}[axis]} for axis in axes],
         "sentences": list(analysis.sentences),
         "checks": [[name, text] for name, text in analysis.checks.items()],
+        "endpoints": {c.endpoint.key: c.endpoint.title for c in analysis.curves},
         "comparisons": analysis.comparisons,
         "notes": list(analysis.notes),
         "settings": write(analysis.settings),

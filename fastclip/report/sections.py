@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fastclip.analysis.base import Analysis, Context
+from fastclip.report.curves import condition_name
 from fastclip.report.lines import Line, Places, line_of, lines_of, places_of
-from fastclip.report.panels import condition_name, primary_curves
+from fastclip.report.panels import primary_curves
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -160,15 +161,19 @@ def timings(out: Path) -> list[dict[str, Any]]:
 
     from fastclip.results.record import read_records
 
-    visits: dict[tuple[Any, ...], Mapping[str, float]] = {}
+    visits: dict[tuple[Any, ...], dict[str, float]] = {}
     tasks: dict[str, list[float]] = {}
     for record in read_records(out):
-        visits[record.checkpoint_id, *sorted(record.timings.items())] = record.timings
+        # A record has what the visit had taken when it was written: the last one has all of it.
+        began = (record.checkpoint_id, record.timings.get("read"), record.timings.get("swap"))
+        visit = visits.setdefault(began, {})
+        for stage, seconds in record.timings.items():
+            visit[stage] = max(seconds, visit.get(stage, 0.0))
         tasks.setdefault(f"{record.task}, {record.dataset}", []).append(record.seconds)
     stages: dict[str, list[float]] = {}
-    for seconds in visits.values():
-        for stage, value in seconds.items():
-            stages.setdefault(stage, []).append(value)
+    for visit in visits.values():
+        for stage, seconds in visit.items():
+            stages.setdefault(stage, []).append(seconds)
     return [
         {"kind": kind, "name": name, "n": len(s), "sum": sum(s), "median": float(np.median(s))}
         for kind, found in (("stage", stages), ("task", tasks))

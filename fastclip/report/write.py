@@ -1,4 +1,4 @@
-"""The report: one HTML file that needs nothing else, drawn by its own scripts."""
+"""The report: one HTML file that needs nothing else, and the figures as files."""
 
 from __future__ import annotations
 
@@ -24,8 +24,10 @@ SCRIPTS = (
     "charts.js",
     "training.js",
     "readout.js",
+    "links.js",
     "sections.js",
     "pictures.js",
+    "notes.js",
 )
 """In the order they are put into the page; the library of charts comes after `words.js`, so that
 all that is text stands before it is read."""
@@ -38,6 +40,7 @@ def write_report(
     target: Path,
     *,
     stamp: str | None = None,
+    figures: Path | None = None,
 ) -> Path:
     """Write the report of a sweep; returns `target`.
 
@@ -47,6 +50,7 @@ def write_report(
         analysis: what was found in it (`fastclip.analysis`).
         target: the HTML file; it opens from disk and asks for nothing from the network.
         stamp: a sentence that must stay with the figures ("synthetic, no human data").
+        figures: folder for the same figures as PNG and SVG; None writes none.
 
     Raises:
         RefusalError: a record or its items cannot be read.
@@ -54,6 +58,10 @@ def write_report(
     rows = of_curves(rows, analysis)
     data = page_data(out, rows, analysis, stamp)
     write_atomic(target, page_of(str(data["title"]), as_script(data)).encode())
+    if figures is not None:
+        from fastclip.report.plates import write_plates
+
+        write_plates(figures, rows, analysis, stamp)
     return target
 
 
