@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import IO, TYPE_CHECKING, Any, Protocol
 
 from fastclip.exports.base import Export, Options, Selection
 from fastclip.exports.tables import check_suffix, write_dictionary
@@ -126,13 +127,22 @@ def _parquet(path: Path, schema: pa.Schema) -> Iterator[_Writer]:
 def _csv(path: Path, schema: pa.Schema) -> Iterator[_Writer]:
     with path.open("w", newline="") as file:
         file.write(",".join(schema.names) + "\n")
+        yield _CsvWriter(file)
 
-        class Writer:
-            def write_table(self, table: pa.Table) -> None:
-                frame = table.to_pandas(integer_object_nulls=True)
-                frame.to_csv(file, index=False, header=False, na_rep="NA", lineterminator="\n")
 
-        yield Writer()
+@dataclass(frozen=True)
+class _CsvWriter:
+    file: IO[str]
+
+    def write_table(self, table: pa.Table) -> None:
+        """Append rows. R takes TRUE for a truth value, and not True; pandas takes both."""
+        import pyarrow as pa
+
+        frame = table.to_pandas(integer_object_nulls=True)
+        for field in table.schema:
+            if pa.types.is_boolean(field.type):
+                frame[field.name] = frame[field.name].map({True: "TRUE", False: "FALSE"})
+        frame.to_csv(self.file, index=False, header=False, na_rep="NA", lineterminator="\n")
 
 
 EXPORT = Export("items-{task}.parquet", write, one_task=True)

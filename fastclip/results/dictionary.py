@@ -47,7 +47,7 @@ ROWS: dict[str, Column] = dict(
         _row("task", "", "What was measured: `fastclip ls tasks`"),
         _row("dataset", "", "Data set; `name[found/expected]` for an incomplete one"),
         _row("subset", "", "Pairs that an image-quality number is over", _FACTOR),
-        _row("distance", "", "Distance between embeddings", _FACTOR),
+        _row("distance", "", "Distance between embeddings, or `psnr`, the baseline", _FACTOR),
         _row("layer", "", "Layer of the tower, where it is not the projected output", _FACTOR),
         _row("distortion", "", "Distortion of the pictures; `none` for clean ones", _FACTOR),
         _row("level", "of the distortion", "Strength of the distortion", _FACTOR),
@@ -94,6 +94,9 @@ ITEMS: dict[str, dict[str, Column]] = {
         "cosine": Column("float64", "0 to 2", "1 - cosine of the embeddings", "a zero embedding"),
         "rmse": Column("float64", "of the embedding", "Root mean squared difference"),
         "rmse_dimnorm": Column("float64", "", "As `rmse`, dimensions scaled to equal means"),
+        "psnr": Column(
+            "float64", "dB", "PSNR of the whole pictures, higher for better", "sizes differ"
+        ),
     },
     "shape-bias": {
         "picture": Column("string", "", "File of the cue-conflict picture"),
@@ -127,6 +130,7 @@ METRICS: dict[str, dict[str, tuple[str, str]]] = {
         "srcc": ("-1 to 1", "Spearman correlation with human scores, positive when aligned"),
         "plcc": ("-1 to 1", "Pearson correlation with human scores, no fitted logistic"),
         "krcc": ("-1 to 1", "Kendall's tau-b with human scores"),
+        "srcc_partial_psnr": ("-1 to 1", "Partial Spearman correlation with scores, given PSNR"),
     },
     "shape-bias": {
         "shape_bias": ("share", "shape / (shape + texture) decisions; 0.5 when guessing"),

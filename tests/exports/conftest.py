@@ -1,0 +1,45 @@
+"""A small sweep with every task, made once for all export tests."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+from make_run import make_run
+from make_sets import make_cifar100, make_cue_conflict, make_tid2013
+
+import fastclip
+
+
+@pytest.fixture(scope="session")
+def swept(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The output folder of three tiny checkpoints; tests must not write into it."""
+    root = tmp_path_factory.mktemp("exports")
+    sets = (
+        f"tid2013:toy-tid={make_tid2013(root / 'tid')}",
+        f"cue-conflict:toy-cue={make_cue_conflict(root / 'cue', per_pair=3)}",
+        f"cifar100:toy-cifar={make_cifar100(root / 'cifar', n=30)}",
+    )
+    out = root / "out"
+    fastclip.sweep(
+        make_run(root), out, data=sets, cache_dir=root / "cache", sigma="0.1,0.2", workers=1
+    )
+    return out
+
+
+@pytest.fixture(scope="session")
+def rows(swept: Path) -> pd.DataFrame:
+    """The sweep's table."""
+    return pd.read_parquet(swept / "results.parquet")
+
+
+def other_protocol(record: Path, **changes: Any) -> dict[str, Any]:
+    """The body of a record as another protocol would have left it."""
+    body: dict[str, Any] = json.loads(record.read_text())
+    body["protocol"] |= changes
+    body["protocol_id"] = "f" * 16
+    body["family"] = "f" * 16
+    return body
