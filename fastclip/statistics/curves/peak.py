@@ -68,7 +68,7 @@ class Peak:
     p: float
 
 
-def judge(curve: PairedCurve, level: float = LEVEL) -> Peak:
+def judge(curve: PairedCurve, level: float = LEVEL, *, with_set: bool = True) -> Peak:
     """Judges the curve's highest estimate against its first and its last.
 
     The highest estimate was picked because it is high. So its rise is tested as the largest of
@@ -76,11 +76,12 @@ def judge(curve: PairedCurve, level: float = LEVEL) -> Peak:
     last, each two-sided by max-T (`maxt`). A peak needs both (an intersection-union test: at most
     1 - level where either is nil, and far less on a flat curve). Differences are of the quantity
     itself, with standard errors by the delta method, not of its scale of inference: so estimate,
-    bounds and p speak of one thing. Bounds of a difference of correlations may pass +-2 only on
-    paper: they are value +- quantile x standard error.
+    bounds and p speak of one thing. `with_set=False` leaves `best` empty, which takes most of the
+    time.
     """
     highest = int(np.argmax(curve.estimates)) if len(curve) else None
-    best = tuple(int(index) for index in np.flatnonzero(best_set(curve, level)))
+    stay = best_set(curve, level) if with_set else np.zeros(0)
+    best = tuple(int(index) for index in np.flatnonzero(stay))
     if highest is None or len(curve) < CHECKPOINTS or curve.units < UNITS:
         return Peak("too_few", highest, best, None, None, None, 1.0)
     differences = Differences(curve, level)
