@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 from fastclip.evaluators.base import Evaluator, Result, WholeSetEvaluator
 from fastclip.evaluators.embeddings import Float32Array, Rows, check_pictures
-from fastclip.evaluators.iqa_scores import PSNR, Column, ScoredPairs
+from fastclip.evaluators.iqa_scores import ERROR, PSNR, Column, ScoredPairs
 from fastclip.evaluators.options import TaskOptions
 from fastclip.statistics.distances import DISTANCES
 from fastclip.stimuli.base import Dataset, ImageQualityDataset, PixelSpec
@@ -43,9 +43,12 @@ class ImageQuality(WholeSetEvaluator):
     `srcc_partial_psnr`: Spearman's partial correlation of distance and score given PSNR, positive
     where the distance is aligned beyond PSNR.
 
+    Where every score's standard error is known, `distance` "human_ceiling", pooled, is what a
+    perfect predictor of the true scores would reach (`statistics.ceiling`); no interval.
+
     NA where undefined, with flag "constant", "fewer_than_2", "zero_norm_embedding", "sizes_differ"
-    (no PSNR), "infinite" (`plcc` of the PSNR of equal pictures) or "collinear" (nothing is left to
-    explain given PSNR).
+    (no PSNR), "infinite" (`plcc` of the PSNR of equal pictures), "collinear" (nothing is left to
+    explain given PSNR) or "unreliable" (the scores' errors explain all their differences).
     """
 
     task: ClassVar[str] = "iqa"
@@ -70,6 +73,8 @@ class ImageQuality(WholeSetEvaluator):
             "level": dataset.level,
             "score": dataset.score,
         }
+        if len(dataset.score_error):
+            self._facts[ERROR] = dataset.score_error
         self._pairs = ScoredPairs(self._facts, higher_is_better=dataset.higher_is_better)
 
     def protocol(self) -> dict[str, Any]:

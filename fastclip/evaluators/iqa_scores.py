@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -10,6 +12,7 @@ import numpy.typing as npt
 
 from fastclip.evaluators.base import Score
 from fastclip.statistics.batched import METRICS, BatchedCorrelations, correlate
+from fastclip.statistics.ceiling import ceiling
 from fastclip.statistics.intervals.base import no_interval
 from fastclip.statistics.intervals.correlations import (
     RESAMPLES,
@@ -23,10 +26,13 @@ Float64Array = npt.NDArray[np.float64]
 BoolArray = npt.NDArray[np.bool_]
 Column = npt.NDArray[Any] | Sequence[str]
 
-FACTS = ("reference", "distorted", "type", "level", "score")
-"""Columns of the items that say what a pair is; every other is a measure of it."""
+ERROR = "score_error"
+FACTS = ("reference", "distorted", "type", "level", "score", ERROR)
+"""Columns of the items that say what a pair is, the last where known; others are measures of it."""
 PSNR = "psnr"
 """The measure that is higher for better pictures; all others are distances."""
+HUMAN_CEILING = "human_ceiling"
+"""In the place of a distance: what a perfect predictor of the true scores would reach."""
 ZERO_NORM, SIZES_DIFFER = "zero_norm_embedding", "sizes_differ"
 
 
@@ -42,7 +48,8 @@ def score_items(
     """All rows of an image-quality record from its items, which may be those of its file.
 
     Args:
-        items: the columns of `FACTS` and one or more measures, `[P]` each.
+        items: the columns of `FACTS` and one or more measures, `[P]` each. With standard errors
+            of the scores there are rows of the human ceiling too.
         higher_is_better: polarity of `score`; in the record's protocol under the same name.
         method: "jackknife-t", "bootstrap" or "bca", of every interval but those of means over
             references.
@@ -75,6 +82,7 @@ class ScoredPairs:
             np.arange(len(score)),
             *(np.flatnonzero(types == kind) for kind in self._kinds),
         ]
+        self._error = np.asarray(facts[ERROR], np.float64) if ERROR in facts else None
         self._within = [np.flatnonzero(self._references == row) for row in range(len(names))]
 
     def scores(
@@ -118,6 +126,20 @@ class ScoredPairs:
             if name != PSNR and given_psnr:
                 lost[SIZES_DIFFER] = missing[psnr]
                 rows.extend(self._in_groups(row, name, lost, given_psnr, 1))
+        return (*rows, *self._ceiling)
+
+    @cached_property
+    def _ceiling(self) -> tuple[Score, ...]:
+        """Rows of a perfect predictor of the true scores, where the observed ones' errors are
+        known; without intervals."""
+        if self._error is None or np.isnan(self._error).any():
+            return ()
+        rows = []
+        for metric in METRICS:
+            found = ceiling(metric, self._quality, self._error, threads=1)
+            units = len(self._within)
+            score = Score(metric, found.value, len(self._quality), units, found.reason)
+            rows.append(replace(score, subset="pooled", distance=HUMAN_CEILING))
         return tuple(rows)
 
     def _in_groups(

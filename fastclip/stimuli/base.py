@@ -104,7 +104,8 @@ class ImageQualityDataset(Dataset):
     """Pairs of a reference and a distorted picture with a human score.
 
     Arrays have one entry per pair, `[P]`; `reference` and `distorted` index `pictures`.
-    `type` is "" and `level` is -1 where the table has none.
+    `type` is "" and `level` is -1 where the table has none. `score_error` is the standard error of
+    each mean score over its observers, NaN where it is not known; empty where none is.
     """
 
     reference: Int64Array = field(default_factory=lambda: np.empty(0, np.int64))
@@ -113,6 +114,7 @@ class ImageQualityDataset(Dataset):
     type: tuple[str, ...] = ()
     level: Int64Array = field(default_factory=lambda: np.empty(0, np.int64))
     higher_is_better: bool = True
+    score_error: Float64Array = field(default_factory=lambda: np.empty(0))
 
 
 @dataclass(frozen=True, eq=False)

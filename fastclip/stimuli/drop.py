@@ -78,6 +78,7 @@ def _pairs(dataset: ImageQualityDataset, keep: Int64Array) -> dict[str, Any]:
         "score": dataset.score[pairs],
         "type": tuple(dataset.type[pair] for pair in pairs),
         "level": dataset.level[pairs],
+        "score_error": dataset.score_error[pairs] if len(dataset.score_error) else np.empty(0),
     }
 
 

@@ -1,7 +1,8 @@
 """Pairs of pictures with a human score: anybody's own table, and what all such sets share.
 
-A table is a CSV file with the columns `reference,distorted,score` and, if wanted, `type` and
-`level`; the paths are relative to the table.
+A table is a CSV file with the columns `reference,distorted,score` and, if wanted, `type`,
+`level` and `score_error`, the standard error of the mean score; the paths are relative to the
+table.
 """
 
 from __future__ import annotations
@@ -25,13 +26,17 @@ from fastclip.stimuli.sources import FilePictures, Folder, check_complete, count
 
 @dataclass(frozen=True)
 class Pair:
-    """One row of a score table; `reference` and `distorted` are names within the set."""
+    """One row of a score table; `reference` and `distorted` are names within the set.
+
+    `error` is the standard error of a mean score, NaN where it is not known.
+    """
 
     reference: str
     distorted: str
     score: float
     type: str = ""
     level: int = -1
+    error: float = math.nan
 
 
 @dataclass(frozen=True)
@@ -137,7 +142,12 @@ def assemble(
 
     names = dict.fromkeys(p.reference for p in kept) | dict.fromkeys(p.distorted for p in kept)
     index = {n: row for row, n in enumerate(names)}
-    columns = [[p.reference, p.distorted, p.score, p.type, p.level] for p in kept]
+    error = np.array([p.error for p in kept], np.float64)
+    known = not np.isnan(error).all()
+    columns = [
+        [p.reference, p.distorted, p.score, p.type, p.level, *([repr(p.error)] if known else [])]
+        for p in kept
+    ]
     return ImageQualityDataset(
         name=name,
         kind=kind,
@@ -153,6 +163,7 @@ def assemble(
         type=tuple(p.type for p in kept),
         level=np.array([p.level for p in kept], np.int64),
         higher_is_better=higher_is_better,
+        score_error=error if known else np.empty(0),
     )
 
 
@@ -219,7 +230,7 @@ def _read_table(path: Path, name: str) -> Table:
             raise DataError(
                 f"the table has no column {some(missing)}; it has: {some(columns) or 'none'}",
                 where=path,
-                mend="its first line must be reference,distorted,score[,type,level]",
+                mend="its first line must be reference,distorted,score[,type,level,score_error]",
             )
         pairs: list[Pair] = []
         bad: list[str] = []
@@ -238,7 +249,21 @@ def _pair(row: dict[str, str | None]) -> Pair:
     if not text["reference"] or not text["distorted"]:
         raise ValueError("a path is empty")
     level = text.get("level", "")
-    return Pair(text["reference"], text["distorted"], score, text.get("type", ""), int(level or -1))
+    error = standard_error(text["score_error"]) if text.get("score_error") else math.nan
+    kind = text.get("type", "")
+    return Pair(text["reference"], text["distorted"], score, kind, int(level or -1), error)
+
+
+def standard_error(text: str) -> float:
+    """A finite number, at least 0.
+
+    Raises:
+        ValueError: it is none; says what it is.
+    """
+    value = finite(text)
+    if value < 0:
+        raise ValueError(f"standard error {text} is negative")
+    return value
 
 
 def finite(text: str) -> float:

@@ -3,17 +3,29 @@
 Layout: `dmos.csv` with `dist_img,ref_img,dmos,var` and `images/` with references `I01.png` and
 distorted pictures `I01_01_01.png`. The column is called dmos, yet *higher is better* (the site
 says so; observed 1.0 to 4.93). Lin, Hosu, Saupe 2019, doi 10.1109/QoMEX.2019.8743252.
+
+The column called var holds the *standard deviation* of a picture's 30 ratings, divided by n: no
+30 whole numbers have mean 4.57 and variance .496, or 4.33 and .869, as its first rows would say,
+but 30 have these means and standard deviations.
 """
 
 from __future__ import annotations
 
 import csv
+import math
 import re
 from pathlib import Path
 
 from fastclip.errors import DataError
 from fastclip.stimuli.base import ImageQualityDataset
-from fastclip.stimuli.iqa_table import Pair, Table, assemble, finite, leftovers
+from fastclip.stimuli.iqa_table import (
+    Pair,
+    Table,
+    assemble,
+    finite,
+    leftovers,
+    standard_error,
+)
 from fastclip.stimuli.sources import Folder, counted, folder_with, some, spelled
 
 TYPES = (
@@ -44,6 +56,9 @@ TYPES = (
     "contrast_change",
 )
 """Types 1 to 25, in the words of the site."""
+
+RATINGS = 30
+"""Of each picture, as published."""
 
 SCORES, PICTURES = "dmos.csv", "images"
 NAME = re.compile(r"(i\d+)_(\d+)_(\d+)\.\w+", re.IGNORECASE)
@@ -116,4 +131,13 @@ def _pair(row: dict[str, str]) -> Pair:
         finite(row["dmos"] or ""),
         TYPES[number - 1],
         int(match[3]),
+        _error(row.get("var") or ""),
     )
+
+
+def _error(deviation: str) -> float:
+    """The mean's standard error; NaN where the column is absent or holds something else."""
+    try:
+        return standard_error(deviation) / math.sqrt(RATINGS)
+    except ValueError:
+        return math.nan

@@ -4,16 +4,29 @@ Layout: `reference_images/I01.BMP`, `distorted_images/i01_01_1.bmp`, `mos_with_n
 lines `5.51429 I01_01_1.bmp`. Upper and lower case differ between the table, the archive and the
 copies in use, so files are looked up without regard to it and pictures are named in lower case.
 Ponomarenko et al. 2015, doi 10.1016/j.image.2014.10.009.
+
+`mos_std.txt`, one line for each of the scores', is the "standard deviation of MOS" (readme): the
+mean's standard error, that of its about 36 ratings divided by sqrt(n). 5.51429 and .13013, 5.56757
+and .16008, 4.94444 and .15186, its first three, are those of 35, 37 and 36 whole numbers, and of
+no whole numbers if they were the ratings' own deviations.
 """
 
 from __future__ import annotations
 
+import math
 import re
 from pathlib import Path
 
 from fastclip.errors import DataError
 from fastclip.stimuli.base import ImageQualityDataset
-from fastclip.stimuli.iqa_table import Pair, Table, assemble, finite, leftovers
+from fastclip.stimuli.iqa_table import (
+    Pair,
+    Table,
+    assemble,
+    finite,
+    leftovers,
+    standard_error,
+)
 from fastclip.stimuli.sources import Folder, counted, folder_with, some, spelled
 
 TYPES = (
@@ -44,7 +57,7 @@ TYPES = (
 )
 """Types 1 to 24, in the words of the readme."""
 
-SCORES = "mos_with_names.txt"
+SCORES, ERRORS = "mos_with_names.txt", "mos_std.txt"
 REFERENCES, DISTORTED = "reference_images", "distorted_images"
 NAME = re.compile(r"(i\d+)_(\d+)_(\d+)(\.\w+)", re.IGNORECASE)
 
@@ -67,7 +80,7 @@ def load(
     scores = spelled(root, SCORES)
     assert scores is not None  # folder_with has seen it
     folder = Folder(root, (REFERENCES, DISTORTED))
-    table = read_scores(scores, folder)
+    table = read_scores(scores, folder, spelled(root, ERRORS))
     return assemble(
         table,
         folder.find,
@@ -82,17 +95,23 @@ def load(
     )
 
 
-def read_scores(path: Path, folder: Folder) -> Table:
-    """Read lines `<mos> <name>`; the reference is the name up to the first underscore."""
+def read_scores(path: Path, folder: Folder, errors: Path | None = None) -> Table:
+    """Read lines `<mos> <name>`; the reference is the name up to the first underscore.
+
+    Args:
+        path: the scores.
+        folder: the pictures.
+        errors: standard errors, a line for each score; taken only where lines are as many.
+    """
     pairs: list[Pair] = []
     bad: list[str] = []
     lines = [
         line.split() for line in path.read_text(encoding="ascii", errors="replace").split("\n")
     ]
     rows = [words for words in lines if words]
-    for words in rows:
+    for words, error in zip(rows, _errors(errors, len(rows)), strict=True):
         try:
-            pairs.append(_pair(words, folder))
+            pairs.append(_pair(words, folder, error))
         except ValueError as error:
             bad.append(f"'{' '.join(words)}' ({error})")
     if not rows:
@@ -101,7 +120,16 @@ def read_scores(path: Path, folder: Folder) -> Table:
     return Table(pairs, len(rows), problems)
 
 
-def _pair(words: list[str], folder: Folder) -> Pair:
+def _errors(path: Path | None, rows: int) -> list[float]:
+    try:
+        words = path.read_text(encoding="ascii").split() if path else []
+        errors = [standard_error(word) for word in words]
+    except ValueError:  # of another kind
+        errors = []
+    return errors if len(errors) == rows else [math.nan] * rows
+
+
+def _pair(words: list[str], folder: Folder, error: float) -> Pair:
     if len(words) != 2 or not (match := NAME.fullmatch(words[1])):
         raise ValueError("not '<score> iRR_TT_L.bmp'")
     reference, type_number, level, suffix = match.groups()
@@ -112,4 +140,4 @@ def _pair(words: list[str], folder: Folder) -> Pair:
     choices = [f"{REFERENCES}/{reference.lower()}{ending}" for ending in endings]
     found = next((choice for choice in choices if folder.find(choice)), choices[0])
     distorted = f"{DISTORTED}/{words[1].lower()}"
-    return Pair(found, distorted, finite(words[0]), TYPES[number - 1], int(level))
+    return Pair(found, distorted, finite(words[0]), TYPES[number - 1], int(level), error)

@@ -12,6 +12,7 @@ from fastclip.evaluators.iqa import build
 from fastclip.evaluators.iqa_scores import score_items
 from fastclip.evaluators.options import TaskOptions
 from fastclip.results.record import read_items, write_items
+from fastclip.statistics.ceiling import ceiling
 from fastclip.stimuli.psnr import of_pairs
 
 SCIPY = {"srcc": stats.spearmanr, "plcc": stats.pearsonr, "krcc": stats.kendalltau}
@@ -173,6 +174,23 @@ def test_equal_pictures_and_pictures_of_other_size(dataset, embeddings, monkeypa
     assert one(result, "srcc", distance="rmse", subset="pooled").value is not None
     within = one(result, "srcc", distance="psnr", subset="within-reference")
     assert (within.n_units, within.flag) == (3, "sizes_differ in 1 references")
+
+
+def test_human_ceiling_only_where_every_error_is_known(dataset, embeddings, tmp_path):
+    error = np.linspace(0.5, 1, 60)
+    known = run(evaluator(replace(dataset, score_error=error)), embeddings)
+    for metric in SCIPY:
+        score = one(known, metric, distance="human_ceiling", subset="pooled")
+        assert 0.75 < score.value < 1 and (score.n, score.n_units, score.ci_low) == (60, 4, None)
+        assert score.value == ceiling(metric, dataset.score, error).value
+    write_items(tmp_path / "record.items.parquet", known)
+    again = score_items(read_items(tmp_path / "record.json"), higher_is_better=True)
+    assert again == known.scores
+    error[7] = np.nan
+    for absent in (dataset, replace(dataset, score_error=error)):
+        result = run(evaluator(absent), embeddings)
+        assert "human_ceiling" not in {score.distance for score in result.scores}
+        assert result.scores == known.scores[: len(result.scores)]
 
 
 def test_a_distance_that_follows_psnr_has_nothing_beyond_it(dataset):

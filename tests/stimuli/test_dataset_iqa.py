@@ -13,6 +13,8 @@ from shared_data import SHARED, needs_shared
 
 from fastclip.errors import DataError, UsageError
 from fastclip.stimuli import iqa_table, kadid10k, tid2013
+from fastclip.stimuli.base import ImageQualityDataset
+from fastclip.stimuli.drop import drop_pictures
 
 
 def write_table(path: Path, text: str) -> Path:
@@ -178,6 +180,72 @@ def test_kadid10k(tmp_path: Path) -> None:
     (root / "dmos.csv").write_text("image,score\n")
     with pytest.raises(DataError, match="its columns are image, score"):
         kadid10k.load(root, name="toy")
+
+
+def test_kadid10k_errors_are_those_of_means_of_30_ratings(tmp_path: Path) -> None:
+    root = make_kadid(tmp_path / "set")
+    known = kadid10k.load(root, name="toy")
+    np.testing.assert_allclose(known.score_error, 0.1 / np.sqrt(30))
+    text = (root / "dmos.csv").read_text()
+    (root / "dmos.csv").write_text(text.replace("4.5,0.1", "4.5,"))
+    partly = kadid10k.load(root, name="toy")
+    assert np.isnan(partly.score_error).tolist() == [True, False, True, False]
+    rest = drop_pictures(partly, [2])
+    assert isinstance(rest, ImageQualityDataset)
+    assert np.isnan(rest.score_error).tolist() == [False, True, False]
+    (root / "dmos.csv").write_text(text.replace(",var", "").replace(",0.1", ""))
+    without = kadid10k.load(root, name="toy")
+    assert without.score_error.size == 0
+    assert len({known.labels_digest, partly.labels_digest, without.labels_digest}) == 3
+
+
+def moments_of_whole_numbers(mean: str, spread: str, count: int, squares: float) -> bool:
+    """Whether `count` whole numbers have this mean and a sum of squared deviations of `squares`
+    times the square of `spread`, both as printed."""
+    total = round(float(mean) * count)
+    digits = len(spread.split(".")[1])
+    if abs(total / count - float(mean)) > 0.5 / 10 ** len(mean.split(".")[1]) + 1e-9:
+        return False
+    low, high = (squares * (float(spread) + half / 10**digits) ** 2 for half in (-0.5, 0.5))
+    first, last = (int(np.ceil(s + total**2 / count)) for s in (low, high))
+    return any(sum_of_squares % 2 == total % 2 for sum_of_squares in range(first, last))
+
+
+def test_published_spreads_are_what_the_readers_take_them_for() -> None:
+    """First rows of KADID-10k's dmos.csv and of TID2013's mos_with_names.txt and mos_std.txt."""
+    for mean, spread in (("4.57", "0.496"), ("4.33", "0.869")):
+        assert moments_of_whole_numbers(mean, spread, 30, 30)  # the ratings' deviation
+        variance = f"{float(spread) ** 0.5:.5f}"
+        assert not moments_of_whole_numbers(mean, variance, 30, 30)
+    rows = (("5.51429", "0.13013", 35), ("5.56757", "0.16008", 37), ("4.94444", "0.15186", 36))
+    for mean, spread, count in rows:
+        assert moments_of_whole_numbers(mean, spread, count, count**2)  # the mean's error
+        for other in range(20, 60):
+            assert not moments_of_whole_numbers(mean, spread, other, other)
+
+
+def test_tid2013_errors_where_their_file_has_a_line_for_each_score(tmp_path: Path) -> None:
+    root = make_tid2013(tmp_path / "set")
+    before = tid2013.load(root, name="toy")
+    assert before.score_error.size == 0
+    errors = [f"0.1{row:02d}00" for row in range(18)]
+    (root / "mos_std.txt").write_text("\n".join(errors) + "\n")
+    known = tid2013.load(root, name="toy")
+    assert known.score_error.tolist() == [float(error) for error in errors]
+    assert known.labels_digest != before.labels_digest
+    for other in (errors[1:], ["x", *errors[1:]], ["-1", *errors[1:]]):
+        (root / "mos_std.txt").write_text("\n".join(other))
+        assert tid2013.load(root, name="toy").labels_digest == before.labels_digest
+
+
+def test_own_table_with_standard_errors(tmp_path: Path) -> None:
+    text = "reference,distorted,score,score_error\na.png,a1.png,3,0.25\na.png,a2.png,2.5,\n"
+    data = iqa_table.load(write_table(tmp_path, text), name="mine", higher_is_better=True)
+    assert data.score_error[0] == 0.25 and np.isnan(data.score_error[1])
+    for bad in ("-0.1", "nan", "some"):
+        table = write_table(tmp_path, text.replace("0.25", bad))
+        with pytest.raises(DataError, match="line 2"):
+            iqa_table.load(table, name="mine", higher_is_better=True)
 
 
 def test_own_table(tmp_path: Path) -> None:
