@@ -111,8 +111,9 @@ def accuracy_trajectories(rows: pd.DataFrame) -> Iterator[dict[str, Any]]:
         for y in lines_of(condition):
             for x in clean:
                 if (x.group, x.dataset) == (y.group, y.dataset):
-                    label = condition_name(distortion, level)
-                    yield {"label": label, **_against(x, y)}
+                    path = _against(x, y)
+                    if path["x"]:
+                        yield {"label": condition_name(distortion, level), **path}
 
 
 def trade_offs(analysis: Analysis) -> Iterator[dict[str, Any]]:
@@ -121,11 +122,13 @@ def trade_offs(analysis: Analysis) -> Iterator[dict[str, Any]]:
     for task in ("shape-bias", "robustness"):
         for x in primary_curves(analysis, task):
             for y in alignment:
-                if (x.run, x.arch, x.weights) == (y.run, y.arch, y.weights):
+                same_run = (x.run, x.arch, x.weights) == (y.run, y.arch, y.weights)
+                path = _against(line_of(x), line_of(y))
+                if same_run and path["x"]:
                     yield {
                         "x_title": f"{x.endpoint.title}, {x.dataset}",
                         "y_title": f"{y.endpoint.title}, {y.dataset}",
-                        **_against(line_of(x), line_of(y)),
+                        **path,
                     }
 
 

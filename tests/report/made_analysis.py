@@ -57,7 +57,7 @@ def made_rows(
             rows += [{**place, **row} for row in _task_rows(t, r, tasks, types, categories)]
     frame = pd.DataFrame(rows).reindex(columns=list(COLUMNS))
     frame = frame.assign(arch="ViT-B-32", weights="raw", protocol_id=frame["task"], n=3000)
-    return frame.assign(n_units=25, flag=frame["flag"].fillna("")).astype(COLUMNS)
+    return frame.assign(n_units=25, flag=frame["flag"].astype("string").fillna("")).astype(COLUMNS)
 
 
 def _task_rows(t: float, r: int, tasks: Sequence[str], types: int, categories: Sequence[str]):

@@ -4,11 +4,13 @@
 let view = null;
 
 function drawTraining(node, width) {
-  const room = Math.max(window.innerHeight - 330, 480);
-  const panelHeight = width < 620 ? 120 : Math.min(Math.max(room / report.panels.length - 30, 105), 190);
+  // All panels on the first screen, where there is room for them.
+  const room = window.innerHeight - (node.getBoundingClientRect().top + window.scrollY) - 105;
+  const panelHeight = width < 620 ? 120 : Math.min(Math.max(room / report.panels.length - 30, 96), 190);
   view = drawStack(node, report.panels, width, panelHeight);
   node.append(cursor);
   moveTo(state.at);
+  performance.mark("curves");
 }
 
 const cursor = el("div", { class: "cursor", hidden: true });

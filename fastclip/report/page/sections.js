@@ -33,7 +33,7 @@ const WORDS = { peak: "rises, then falls", rise: "rises", fall: "falls", undecid
 function drawHeat(map, node, width) {
   const places = report.places[map.places];
   const narrow = width < 560;
-  const margin = { l: narrow ? 120 : 205, r: narrow ? 8 : 175, t: 6, b: 64 };
+  const margin = { l: narrow ? 120 : 205, r: narrow ? 8 : 175, t: 6, b: 58 };
   const columns = places.checkpoints.length;
   const ticks = spread(columns, Math.max(2, Math.floor((width - margin.l - margin.r) / 80)));
   const names = map.types.map((type) => type.replaceAll("_", " "));
@@ -90,7 +90,7 @@ function drawCategories(part, node, width) {
 }
 
 const logit = (p) => { const q = Math.min(Math.max(p, 0.001), 0.999); return Math.log(q / (1 - q)); };
-const SHARES = [0.001, 0.01, 0.05, 0.2, 0.5, 0.8, 0.95, 0.99, 0.999];
+const SHARES = [0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99, 0.995, 0.998, 0.999];
 
 /** Two quantities against each other, a line through the checkpoints from the first to the last. */
 function drawAgainst(lines, { xTitle, yTitle, onLogit = false }, node, width) {

@@ -6,7 +6,8 @@ const DENSE = 40; // from so many points on, intervals are shaded and not drawn 
 /** Draw panels, one under the other, into a node. */
 function drawStack(node, panels, width, panelHeight) {
   const narrow = width < 620;
-  const margin = { l: 46, r: narrow ? 92 : 190, t: narrow ? 40 : 26, b: 44 };
+  const longest = Math.max(0, ...panels.flatMap((panel) => labelsOf(panel)).map((name) => name.length));
+  const margin = { l: 46, r: Math.min(12 + 6.3 * longest, narrow ? 92 : 200), t: narrow ? 40 : 26, b: 44 };
   const gap = narrow ? 46 : 30;
   const height = margin.t + margin.b + panels.length * panelHeight + (panels.length - 1) * gap;
   const inner = height - margin.t - margin.b;
@@ -73,8 +74,8 @@ function heightRange(panel, lines, context) {
     if (value > high && value - high < 0.9 * lineSpan) high = value;
     if (value < low && low - value < 0.9 * lineSpan) low = value;
   }
-  if (panel.floor !== null) low = Math.max(low, panel.floor);
-  if (panel.low !== null) high = Math.min(high, Math.max(panel.high ?? 1, ...lines.flatMap((l) => l.value).filter((v) => v !== null)));
+  if (panel.floor !== null) [low, high] = [Math.max(low, panel.floor), Math.min(high, 1 - panel.floor)];
+  else if (panel.low !== null) high = Math.min(high, 1);
   const pad = 0.05 * (high - low || 0.1);
   return [low - pad, high + pad];
 }
@@ -101,7 +102,7 @@ function drawSet(line, k, { id, axis, height }, layout) {
     layout.shapes.push({ type: "rect", xref: "x", yref: `y${id} domain`, x0: edge(i, i - 1), x1: edge(i, i + 1), y0, y1: y0 + thick, fillcolor: colour, line: { width: 0 }, opacity: 0.75 });
   }
   if (line.highest !== null && x[line.highest] !== null) {
-    layout.annotations.push({ xref: "x", yref: `y${id} domain`, x: x[line.highest], y: y0 + thick, yanchor: "bottom", yshift: -4, showarrow: false, text: "\u25b2", font: { size: 9, color: colour } });
+    layout.annotations.push({ xref: "x", yref: `y${id} domain`, x: x[line.highest], y: y0 + thick, yanchor: "bottom", yshift: -2, showarrow: false, text: "\u25b2", font: { size: 10, color: colour } });
   }
 }
 
@@ -134,6 +135,11 @@ function lineTraces(line, id, axis) {
     } : undefined,
   });
   return traces;
+}
+
+/** What stands right of a panel. */
+function labelsOf({ lines, context }) {
+  return [...lines.filter((l) => shown(l.group)).map((l) => l.label), ...context.map((c) => `${c.label} ${number(c.value, 2)} \u2191`)];
 }
 
 /** Names right of a panel, at the ends of its lines or as near as fits. */

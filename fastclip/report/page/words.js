@@ -9,6 +9,7 @@ if (report.stamp) {
   document.getElementById("stamp").hidden = false;
 }
 put("sentences", report.sentences.map((sentence) => el("li", {}, sentence)));
+if (report.sentences.length > 4) document.getElementById("sentences").className = "many";
 put("checks", report.checks.map(([name, text]) => {
   const warning = text.startsWith("!");
   return el("div", { class: warning ? "warning" : null },
