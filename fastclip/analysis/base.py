@@ -104,11 +104,14 @@ class Link:
     """How two curves of one run move together.
 
     Attributes:
-        level: correlation over checkpoints: descriptive, never tested.
-        increments: Spearman correlation of increments per doubling of samples seen.
-        p: of `increments` against circular shifts (one run) or over runs; None where `reason`.
-        lag, lag_r: exploratory: the shift in checkpoints with the largest correlation of
-            increments; None below 20 usable checkpoints.
+        level: Spearman over checkpoints: descriptive, never tested.
+        increments: Spearman of increments per doubling of samples seen: descriptive too, because
+            both curves move most early in training.
+        r: correlation of the increments' local ranks, which `p` is about
+            (`fastclip.statistics.curves.links`); None where `reason`.
+        method: "circular-shift" within a run, "runs-t" over runs.
+        lag, lag_r: exploratory: the shift in checkpoints with the largest correlation; positive
+            where the second curve follows. None below 20 usable checkpoints.
     """
 
     first: str
@@ -120,6 +123,7 @@ class Link:
     p: float | None
     method: str
     reason: str
+    r: float | None = None
     lag: int | None = None
     lag_r: float | None = None
 

@@ -57,16 +57,15 @@ def analyze(
     for endpoint in (*headline, *others):
         say(endpoint.title)
         (first if endpoint.primary else rest).extend(curves_of(source, endpoint, how))
-    links = links_of([*first, *rest], how)
-    types = [t for e in headline for t in type_findings(source, e, _of(first, e.key), how)]
-    means = means_of(first, rest)
     curves = tuple(measured.curve for measured in (*first, *rest))
+    links = links_of(curves)
+    types = [t for e in headline for t in type_findings(source, e, _of(first, e.key), how)]
     return Analysis(
         curves=curves,
         links=tuple(links),
         context=tuple(context_of(source, [*headline, *others])),
         types=tuple(types),
-        means=tuple(means),
+        means=tuple(means_of(curves)),
         sentences=tuple(curve.sentence for curve in curves if curve.endpoint.primary),
         checks=checks_of(source),
         comparisons=len(rest) + len(types) + sum(link.p is not None for link in links),

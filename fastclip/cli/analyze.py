@@ -91,8 +91,9 @@ def _links(analysis: Analysis) -> Iterator[str]:
         level = "NA" if link.level is None else f"{link.level:+.2f}"
         tested = (
             link.reason
-            if link.p is None or link.increments is None
-            else f"increments {link.increments:+.2f}, p = {link.p:.3f} ({link.method})"
+            if link.p is None or link.r is None
+            else f"increments, against their neighbours {link.r:+.2f}, p = {link.p:.3f} "
+            f"({link.method})"
         )
         lag = "" if link.lag is None else f"; largest at lag {link.lag} ({link.lag_r:+.2f})"
         yield (

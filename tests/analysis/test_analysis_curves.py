@@ -117,10 +117,10 @@ def test_two_protocols_are_refused_until_one_is_chosen(tmp_path):
     ids = sweep.checkpoints(3)
     sweep.image_quality(ids, (1.0,) * 3)
     sweep.image_quality(ids, (1.0,) * 3, iqa_view="squash")
-    with pytest.raises(UsageError, match="2 protocols.*iqa_view") as refused:
+    with pytest.raises(UsageError, match=r"2 protocols.*iqa_view") as refused:
         measured(tmp_path, "iqa")
     assert "--protocol" in str(refused.value)
-    name = sorted({p for p in read_source(tmp_path).protocols})[0]
+    name = min(read_source(tmp_path).protocols)
     source = read_source(tmp_path, protocols=[name[:6]])
     assert list(source.protocols) == [name]
 

@@ -1,0 +1,123 @@
+"""Do the primary curves of a run move together, and with clean accuracy?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from itertools import combinations
+
+import numpy as np
+import numpy.typing as npt
+
+from fastclip.analysis.base import Curve, Link
+from fastclip.statistics.curves.links import (
+    CHECKPOINTS,
+    RUN_CHECKPOINTS,
+    RUNS,
+    Moves,
+    increments_link,
+    lagged,
+    level_correlation,
+    link_over_runs,
+)
+
+Float64Array = npt.NDArray[np.float64]
+Key = tuple[str, str, str]
+Series = tuple[Float64Array, Float64Array, Float64Array]
+"""Samples seen and two curves at the checkpoints that both can use."""
+
+CLEAN = "robustness/acc1/clean"
+
+REASONS = {
+    "too_few_checkpoints": f"not tested: fewer than {CHECKPOINTS} usable checkpoints",
+    "constant": "not tested: a curve does not move",
+    "too_few_runs": f"not tested: fewer than {RUNS} runs of {RUN_CHECKPOINTS} checkpoints",
+}
+NO_PLACE = "not tested: no samples seen, steps or epochs that increase"
+
+
+def links_of(curves: Sequence[Curve]) -> list[Link]:
+    """A link for every two curves of a run, and one over runs where there are several."""
+    wanted = [curve for curve in curves if curve.endpoint.primary or curve.endpoint.key == CLEAN]
+    by_run: dict[Key, list[Curve]] = {}
+    for curve in wanted:
+        by_run.setdefault((curve.run, curve.arch, curve.weights), []).append(curve)
+    links = [link_of(a, b) for mine in by_run.values() for a, b in combinations(mine, 2)]
+    return [*links, *_over_runs(list(by_run.values()))]
+
+
+def link_of(a: Curve, b: Curve) -> Link:
+    """How two curves of one run move together."""
+    samples, first, second = common(a, b)
+    level = level_correlation([first, second])[0, 1] if len(first) else np.nan
+    link = Link(name(a), name(b), a.run, len(first), _known(level), None, None, "", NO_PLACE)
+    if samples is None:
+        return link
+    moves = increments_link(samples, first, second)
+    lags = lagged(samples, first, second)
+    link = _tested(link, moves)
+    if lags.largest is None:
+        return link
+    return replace(link, lag=lags.largest, lag_r=lags.r[lags.lags.index(lags.largest)])
+
+
+def common(a: Curve, b: Curve) -> tuple[Float64Array | None, Float64Array, Float64Array]:
+    """Place in training and both values at the checkpoints that both curves can use.
+
+    Place is samples seen, else step, else epoch; None where none is known and increasing.
+    """
+    rows = {
+        checkpoint: row
+        for row, (checkpoint, usable) in enumerate(zip(b.checkpoints, b.usable, strict=True))
+        if usable
+    }
+    pairs = [
+        (row, rows[checkpoint])
+        for row, (checkpoint, usable) in enumerate(zip(a.checkpoints, a.usable, strict=True))
+        if usable and checkpoint in rows
+    ]
+    first = np.array([a.value[row] for row, _ in pairs], np.float64)
+    second = np.array([b.value[row] for _, row in pairs], np.float64)
+    for axis in (a.samples_seen, a.step, a.epoch):
+        place = np.array([axis[row] for row, _ in pairs], np.float64)
+        if len(place) and np.isfinite(place).all() and (np.diff(place) > 0).all():
+            return place, first, second
+    return None, first, second
+
+
+def name(curve: Curve) -> str:
+    """What a link calls a curve."""
+    return f"{curve.endpoint.title} on {curve.dataset}"
+
+
+def _tested(link: Link, moves: Moves) -> Link:
+    return replace(
+        link,
+        increments=moves.spearman,
+        r=moves.r,
+        p=moves.p,
+        method=moves.method,
+        reason=REASONS.get(moves.reason, moves.reason),
+    )
+
+
+def _over_runs(runs: Sequence[Sequence[Curve]]) -> Iterator[Link]:
+    """Links over the runs of one architecture."""
+    found: dict[tuple[str, str, str], list[Series]] = {}
+    for mine in runs:
+        for a, b in combinations(mine, 2):
+            samples, first, second = common(a, b)
+            if samples is not None:
+                key = (a.arch, name(a), name(b))
+                found.setdefault(key, []).append((samples, first, second))
+    for (arch, first_name, second_name), series in found.items():
+        if len(series) > 1:
+            link = Link(
+                first_name, second_name, f"{len(series)} runs of {arch}",
+                sum(len(values) for _, values, _ in series), None, None, None, "", "",
+            )  # fmt: skip
+            yield _tested(link, link_over_runs(series))
+
+
+def _known(value: float) -> float | None:
+    return float(value) if np.isfinite(value) else None

@@ -1,0 +1,74 @@
+"""Several runs of one architecture as one curve, by samples seen and by clean accuracy."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from fastclip.analysis.base import Curve, Numbers, RunsMean
+from fastclip.analysis.links import CLEAN, common
+from fastclip.statistics.curves.runs import MeanCurve, Run, by_accuracy, by_samples
+
+
+def means_of(curves: Sequence[Curve]) -> list[RunsMean]:
+    """Every primary curve that at least two runs of one architecture have."""
+    by_name: dict[tuple[str, ...], list[Curve]] = {}
+    for curve in curves:
+        if curve.endpoint.primary:
+            key = (curve.endpoint.key, curve.dataset, curve.arch, curve.weights)
+            by_name.setdefault(key, []).append(curve)
+    clean = {_run(curve): curve for curve in curves if curve.endpoint.key == CLEAN}
+    return [
+        mean
+        for several in by_name.values()
+        if len(several) > 1
+        for mean in (*_by_samples(several), *_by_accuracy(several, clean))
+    ]
+
+
+def _by_samples(curves: Sequence[Curve]) -> Iterator[RunsMean]:
+    runs: list[Run] = []
+    for curve in curves:
+        samples, values, _ = common(curve, curve)
+        if samples is None or any(place is None for place in curve.samples_seen):
+            return
+        runs.append((samples, values))
+    yield from _mean(curves, "samples_seen", by_samples(runs))
+
+
+def _by_accuracy(
+    curves: Sequence[Curve], clean: dict[tuple[str, str, str], Curve]
+) -> Iterator[RunsMean]:
+    matched = [(curve, clean[_run(curve)]) for curve in curves if _run(curve) in clean]
+    if len(matched) < 2:
+        return
+    runs: list[Run] = []
+    for curve, accuracy in matched:
+        _, reached, values = common(accuracy, curve)
+        runs.append((reached, values))
+    yield from _mean([curve for curve, _ in matched], "acc1", by_accuracy(runs))
+
+
+def _mean(curves: Sequence[Curve], axis: str, mean: MeanCurve) -> Iterator[RunsMean]:
+    if not len(mean.x):
+        return  # the runs have no range in common
+    yield RunsMean(
+        curves[0].endpoint.key,
+        curves[0].dataset,
+        axis,
+        tuple(curve.run for curve in curves),
+        tuple(float(x) for x in mean.x),
+        _numbers(mean.mean),
+        _numbers(mean.low, len(mean.x)),
+        _numbers(mean.high, len(mean.x)),
+    )
+
+
+def _run(curve: Curve) -> tuple[str, str, str]:
+    return curve.run, curve.arch, curve.weights
+
+
+def _numbers(values: npt.NDArray[np.float64] | None, count: int = 0) -> Numbers:
+    return (None,) * count if values is None else tuple(float(value) for value in values)
