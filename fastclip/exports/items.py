@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Protocol
 
+from fastclip.errors import RefusalError
 from fastclip.exports.base import Export, Options, Selection
 from fastclip.exports.tables import check_suffix, write_dictionary
 from fastclip.files import atomic_path
@@ -48,11 +49,9 @@ def write(selection: Selection, target: Path, options: Options) -> str:
 def _schema(selection: Selection) -> pa.Schema:
     """Factors, then every column that any of the items has; strings as dictionaries."""
     import pyarrow as pa
-    from pyarrow import parquet
 
     files = dict.fromkeys(selection.record_file(m.record) for m in selection.measured)
-    found = [parquet.read_schema(f.with_suffix(".items.parquet")) for f in files]
-    items = pa.unify_schemas([schema.remove_metadata() for schema in found])
+    items = pa.unify_schemas([_schema_of_items(file) for file in files])
     fields = [
         pa.field(name, ARROW[ROWS[name].dtype]) for name in _factors(selection.measured[0].record)
     ]
@@ -61,6 +60,20 @@ def _schema(selection: Selection) -> pa.Schema:
         pa.field(field.name, words if pa.types.is_string(field.type) else field.type)
         for field in [*fields, pa.field("item", pa.int64()), *items]
     )
+
+
+def _schema_of_items(record: Path) -> pa.Schema:
+    from pyarrow import parquet
+
+    path = record.with_suffix(".items.parquet")
+    try:
+        return parquet.read_schema(path).remove_metadata()
+    except (OSError, ValueError) as error:
+        raise RefusalError(
+            f"the items of a record cannot be read ({error})",
+            where=path,
+            mend="delete the record beside it; the next sweep measures it again",
+        ) from error
 
 
 def _factors(record: Record) -> tuple[str, ...]:

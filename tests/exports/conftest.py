@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 import pytest
@@ -34,12 +32,3 @@ def swept(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def rows(swept: Path) -> pd.DataFrame:
     """The sweep's table."""
     return pd.read_parquet(swept / "results.parquet")
-
-
-def other_protocol(record: Path, **changes: Any) -> dict[str, Any]:
-    """The body of a record as another protocol would have left it."""
-    body: dict[str, Any] = json.loads(record.read_text())
-    body["protocol"] |= changes
-    body["protocol_id"] = "f" * 16
-    body["family"] = "f" * 16
-    return body
