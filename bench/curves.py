@@ -189,7 +189,7 @@ def cell(world: World, tops: list[int], repeats: int, bootstrap: int) -> dict[st
     return report
 
 
-def population(world: World, references: int = 4000) -> np.ndarray:
+def population(world: World, references: int = 2000) -> np.ndarray:
     """The correlation over a great many references, `[T]`; the mean over T where it is flat."""
     few = min(len(world.signal), 12)
     at = np.linspace(0, len(world.signal) - 1, few).round().astype(int)
