@@ -202,7 +202,7 @@ def jackknife_t(replicates: Float64Array, present: BoolArray) -> Bounds:
     +-1 for the data or without one of its clusters.
     """
     z, counted = _fisher(replicates), present.sum(axis=-1)
-    _, deviation = _deviations(z[..., 1:], present)
+    deviation = _deviations(z[..., 1:], present)
     with np.errstate(divide="ignore", invalid="ignore"):
         error = np.sqrt((counted - 1) / counted * np.square(deviation).sum(axis=-1))
         half = np.where(counted >= FEWEST, stats.t.ppf((1 + LEVEL) / 2, counted - 1), np.nan)
@@ -222,7 +222,7 @@ def bca(bootstrapped: Float64Array, jackknifed: Float64Array, present: BoolArray
     data = bootstrapped[..., :1]
     below = (bootstrapped[..., 1:] < data).sum(axis=-1) + (bootstrapped[..., 1:] <= data).sum(-1)
     defined = (~np.isnan(bootstrapped[..., 1:])).sum(axis=-1)
-    _, deviation = _deviations(_fisher(jackknifed)[..., 1:], present)
+    deviation = _deviations(_fisher(jackknifed)[..., 1:], present)
     with np.errstate(divide="ignore", invalid="ignore"):
         bias = special.ndtri(below / (2 * defined))[..., None]
         squares = np.square(deviation).sum(axis=-1)
@@ -239,12 +239,12 @@ def _fisher(coefficients: Float64Array) -> Float64Array:
     return np.where(np.isinf(z), np.nan, z)
 
 
-def _deviations(z: Float64Array, present: BoolArray) -> Bounds:
-    """Mean of the jackknife's replicates, and mean minus each; 0 where a cluster is not present."""
+def _deviations(z: Float64Array, present: BoolArray) -> Float64Array:
+    """The jackknife replicates' mean minus each; 0 where the cluster is not present."""
     kept = np.where(present, z, 0.0)
     with np.errstate(divide="ignore", invalid="ignore"):
         mean = (kept.sum(axis=-1) / present.sum(axis=-1))[..., None]
-    return mean, np.where(present, mean - kept, 0.0)
+    return np.where(present, mean - kept, 0.0)
 
 
 def _quantiles(replicates: Float64Array, tails: Float64Array, present: BoolArray) -> Bounds:
