@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
+
+from fastclip.cli.analyze import choices
 
 
 @click.command(name="report")
@@ -16,22 +19,25 @@ import click
     help="The HTML file.  [default: OUT/report.html; figures go to figures/ beside it]",
 )
 @click.option("--no-figures", is_flag=True, help="Only the page, no PNG and SVG.")
-def command(out: Path, output: Path | None, no_figures: bool) -> int:
+@choices
+def command(out: Path, output: Path | None, no_figures: bool, **options: Any) -> int:
     """Write what a sweep found as one HTML page and as figures.
 
     The page opens from disk and needs no network. Findings come with their intervals, number of
-    units and scope.
+    units and scope, as `fastclip analyze` has them.
     """
     from fastclip.analysis.run import analyze
+    from fastclip.analysis.source import read_source
     from fastclip.demo.sets import STAMP
     from fastclip.report.write import write_report
-    from fastclip.results.table import build_table
 
     target = output or out / "report.html"
-    analysis = analyze(out)
+    analysis = analyze(out, **options)
+    records = {key: options[key] for key in ("engine", "precision", "protocols")}
+    rows = read_source(out, **records).rows
     stamp = STAMP if (out / "demo.json").is_file() else None
     figures = None if no_figures else target.parent / "figures"
-    write_report(out, build_table(out), analysis, target, stamp=stamp, figures=figures)
+    write_report(out, rows, analysis, target, stamp=stamp, figures=figures)
     click.echo(f"report: {target} ({target.stat().st_size / 1e6:.1f} MB)")
     if figures is not None:
         click.echo(f"figures: {figures}")

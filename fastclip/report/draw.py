@@ -141,7 +141,7 @@ def set_x(axes: Axes, x_column: str, values: Sequence[float]) -> None:
 
     axes.set_xlabel({**X_LABELS, **ORDER}[x_column])
     positive = [x for x in values if x > 0]
-    if not positive or max(positive) < 8 * min(positive):
+    if x_column in ORDER or not positive or max(positive) < 8 * min(positive):
         axes.margins(x=0.02)
         return
     low, high = min(positive), max(positive)

@@ -26,7 +26,6 @@ class Panel:
         key: unique among the panels.
         low, high: what the axis shows at least; None leaves it to the lines.
         floor: the axis goes no lower: a drop near chance is unbounded.
-        marks: what the confidence sets under the lines are of.
     """
 
     key: str
@@ -37,7 +36,6 @@ class Panel:
     low: float | None = None
     high: float | None = None
     floor: float | None = None
-    marks: str = ""
 
 
 def training_panels(rows: pd.DataFrame, analysis: Analysis) -> list[Panel]:
@@ -77,8 +75,14 @@ def group_name(group: Group, groups: Sequence[Group]) -> str:
 
 
 def primary_curves(analysis: Analysis, task: str) -> list[Curve]:
-    """The primary curves of a task."""
-    return [c for c in analysis.curves if c.endpoint.primary and c.endpoint.task == task]
+    """The primary curves of a task that are defined somewhere."""
+    return [
+        curve
+        for curve in analysis.curves
+        if curve.endpoint.primary
+        and curve.endpoint.task == task
+        and any(v is not None for v in curve.value)
+    ]
 
 
 def _primary(analysis: Analysis, task: str, title: str, subtitle: str) -> Panel:
@@ -95,7 +99,6 @@ def _primary(analysis: Analysis, task: str, title: str, subtitle: str) -> Panel:
         DOT.join([subtitle, *datasets]),
         lines,
         _context(analysis, {curve.endpoint.key for curve in curves}, datasets),
-        marks="highest score",
     )
 
 
@@ -123,7 +126,6 @@ def _texture_bias(analysis: Analysis) -> Panel:
         context=context,
         low=0,
         high=1,
-        marks="highest shape bias",
     )
 
 
@@ -143,7 +145,6 @@ def _accuracy(rows: pd.DataFrame, analysis: Analysis) -> Panel:
         tuple(lines),
         _context(analysis, keys, datasets),
         low=0,
-        marks="highest accuracy",
     )
 
 
@@ -164,7 +165,7 @@ def _conditions(
             if tested is not None:
                 line = line_of(tested, name, faint=faint)
             label = f"{name}, {line.dataset}" if len(datasets) > 1 else name
-            yield clean, replace(line, label=label, best=() if faint else line.best)
+            yield clean, replace(line, label=label, best=())
 
 
 def _is_line(curve: Curve, line: Line, rows: pd.DataFrame) -> bool:
@@ -210,7 +211,6 @@ def _drop(rows: pd.DataFrame, analysis: Analysis) -> Panel:
         lines=(*others, *named),
         low=0,
         floor=-0.25,
-        marks="highest drop",
     )
 
 

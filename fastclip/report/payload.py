@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fastclip import __version__
-from fastclip.analysis.base import Analysis
+from fastclip.analysis.base import Analysis, Curve
 from fastclip.report import sections
 from fastclip.report.commands import commands_of, protocol_of
 from fastclip.report.curves import COLOURS, ORDER, X_LABELS
@@ -78,6 +78,7 @@ def page_data(
     groups = groups_of(rows)
     write = _Writer(groups)
     panels = training_panels(rows, analysis)
+    leads = {c.sentence: _lead(c, groups) for c in analysis.curves if c.endpoint.primary}
     body = {
         "panels": panels,
         "heat": list(sections.heat_maps(rows, analysis)),
@@ -103,7 +104,7 @@ def page_data(
             for i, g in enumerate(groups)
         ],
         "axes": [{"key": axis, "name": {**X_LABELS, **ORDER}[axis]} for axis in axes],
-        "sentences": list(analysis.sentences),
+        "sentences": [{"lead": leads.get(s, ""), "text": s} for s in analysis.sentences],
         "checks": [[name, text] for name, text in analysis.checks.items()],
         "endpoints": {c.endpoint.key: c.endpoint.title for c in analysis.curves},
         "comparisons": analysis.comparisons,
@@ -114,6 +115,22 @@ def page_data(
         **written,
         "places": [{k: write(v) for k, v in asdict(p).items()} for p in write.places],
     }
+
+
+KINDS = {
+    "peak": "rises, then falls",
+    "rise": "rises",
+    "fall": "falls",
+    "undecided": "no trend and no peak that can be told from noise",
+    "too_few": "too few checkpoints to say",
+}
+"""`Verdict.kind` in words."""
+
+
+def _lead(curve: Curve, groups: Sequence[Group]) -> str:
+    """The sentence of a curve in a few words."""
+    run = f"{curve.run}, " if len(groups) > 1 else ""
+    return f"{run}{curve.endpoint.title.split(' (')[0]}: {KINDS[curve.verdict.kind]}."
 
 
 def _title(rows: pd.DataFrame, groups: Sequence[Group]) -> str:

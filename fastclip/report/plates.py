@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
 from fastclip.analysis.base import Analysis
@@ -160,14 +161,14 @@ def _as_drawn(panel: Panel, axis: str, colours: Colours) -> curves.Panel:
     if panel.low is not None:
         low, high = min(low, panel.low), max(high, panel.high or high)
     rules = {
-        f"{c.label} {c.value:.2f}": c.value
+        fill(f"{c.label} {c.value:.2f}", 16): c.value
         for c in panel.context
         if low - near <= c.value <= high + near
     }
     ranges = tuple(
         (c.low, c.high)
         for c in panel.context
-        if c.low is not None and c.high is not None and f"{c.label} {c.value:.2f}" in rules
+        if c.low is not None and c.high is not None and low - near <= c.value <= high + near
     )
     return curves.Panel(
         panel.title,

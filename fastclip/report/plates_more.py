@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 DIVERGING = ("#D55E00", "#FFFFFF", "#7DB4D8", "#00395A")
 """Orange against people, white without relation, blue aligned; told apart with any vision."""
 
-SHARES = (0.001, 0.01, 0.05, 0.2, 0.5, 0.8, 0.95, 0.99, 0.999)
+SHARES = (0.001, 0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99, 0.999)
 
 
 def draw_heat_map(axes: Axes, part: Mapping[str, Any]) -> None:

@@ -49,7 +49,8 @@ def heat_maps(rows: pd.DataFrame, analysis: Analysis) -> Iterator[dict[str, Any]
 
 
 def categories(rows: pd.DataFrame, analysis: Analysis) -> Iterator[dict[str, Any]]:
-    """Shape bias by category, per run and data set, at `MARKS` checkpoints at most.
+    """Shape bias by category, per run and data set, at `MARKS` checkpoints at most,
+    those above chance where there are two.
 
     As in model-vs-human: a row per category, the share of shape decisions from 0 to 1. `usable`
     is False for checkpoints and categories at chance; `whole` is over all categories; `human`
@@ -62,7 +63,8 @@ def categories(rows: pd.DataFrame, analysis: Analysis) -> Iterator[dict[str, Any
         if by_category.empty:
             continue
         whole = group[group["category"].isna()]
-        checkpoints = list(dict.fromkeys(whole["checkpoint"]))
+        sure = whole[~whole["flag"].fillna("").str.startswith("at_chance")]
+        checkpoints = list(dict.fromkeys((sure if len(sure) > 1 else whole)["checkpoint"]))
         shown = [checkpoints[i] for i in _spread(len(checkpoints), MARKS)]
         values, flags = (
             by_category.pivot_table(
@@ -162,11 +164,11 @@ def timings(out: Path) -> list[dict[str, Any]]:
     """
     import numpy as np
 
-    from fastclip.results.record import read_records
+    from fastclip.results.record import newest_revisions, read_records
 
     visits: dict[tuple[Any, ...], dict[str, float]] = {}
     tasks: dict[str, list[float]] = {}
-    for record in read_records(out):
+    for record in newest_revisions(list(read_records(out))):
         # A record has what the visit had taken when it was written: the last one has all of it.
         began = (record.checkpoint_id, record.timings.get("read"), record.timings.get("swap"))
         visit = visits.setdefault(began, {})

@@ -65,7 +65,12 @@ def test_everything_is_drawn_without_a_console_error_or_overflow(driver, page, w
 def test_the_first_screen_says_what_was_found_and_warns(driver, page):
     show(driver, page)
     rows = made_rows(12, runs=("first", "second"))
-    assert texts(driver, "#sentences li") == list(made_analysis(rows).sentences)
+    analysis = made_analysis(rows)
+    for line, sentence in zip(texts(driver, "#sentences li"), analysis.sentences, strict=True):
+        assert line.endswith(sentence)
+    assert texts(driver, "#sentences strong")[0] == (
+        "first, Image-quality alignment: rises, then falls."
+    )
     assert "2 checkpoints" in texts(driver, "#checks .warning")[0]
     assert len(texts(driver, "#checks .warning")) == 1
     bottom = driver.execute_script(

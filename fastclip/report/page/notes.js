@@ -18,8 +18,15 @@ function startTimings() {
   body.append(table(["", "", "measured", "median, s", "sum, s"], report.timings.map((t) => [t.kind, t.name, t.n, seconds(t.median), seconds(t.sum)]), [2, 3, 4]));
 }
 
+/** A setting in words, whatever it is made of. */
+function wordsOf(value) {
+  if (Array.isArray(value)) return value.map(wordsOf).join(", ");
+  if (value === null || typeof value !== "object") return String(value ?? "all");
+  return Object.entries(value).map(([name, item]) => `${name.replaceAll("_", " ")} ${typeof item === "object" && item !== null ? `(${wordsOf(item)})` : wordsOf(item)}`).join(", ");
+}
+
 function startNotes() {
-  const settings = Object.entries(report.settings).map(([name, value]) => `${name.replaceAll("_", " ")}: ${typeof value === "object" && value !== null ? JSON.stringify(value) : value}`);
+  const settings = Object.entries(report.settings).map(([name, value]) => `${name.replaceAll("_", " ")}: ${wordsOf(value)}`);
   const contexts = report.panels.flatMap((p) => p.context.filter((c) => c.source).map((c) => `${c.label}: ${c.source}`));
   const items = [...report.notes, ...new Set(contexts), ...settings];
   if (items.length) section("notes", "Notes and settings", null).append(el("ul", {}, items.map((item) => el("li", {}, item))));

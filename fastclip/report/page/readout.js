@@ -82,7 +82,7 @@ function startTraining() {
   }
   node.tabIndex = 0;
   node.setAttribute("role", "img");
-  node.setAttribute("aria-label", `${report.panels.map((p) => p.title).join(", ")} over training. ${report.sentences.join(" ")}`);
+  node.setAttribute("aria-label", `${report.panels.map((p) => p.title).join(", ")} over training. ${report.sentences.map(({ text }) => text).join(" ")}`);
   node.addEventListener("pointermove", (event) => moveTo(nearest(event.clientX, node)));
   node.addEventListener("pointerleave", () => moveTo(null));
   node.addEventListener("keydown", (event) => {

@@ -51,7 +51,7 @@ function drawHeat(map, node, width) {
     yaxis: axisStyle({ tickvals: names.map((_, i) => i), ticktext: names.map((n) => plain(shortened(n, narrow ? 17 : 30))), range: [names.length - 0.5, -0.5], showline: false, ticklen: 0 }),
     annotations: found.map(({ i, finding }) => ({
       xref: "paper", x: 1, y: i, xanchor: "left", xshift: 6, showarrow: false, font: { ...FONT, size: 11, color: finding.q < 0.05 ? INK : SOFT },
-      text: `${WORDS[finding.kind]}, q ${finding.q < 0.001 ? "< .001" : number(finding.q, 3)}`,
+      text: finding.q < 0.05 ? `${WORDS[finding.kind]}, q ${finding.q < 0.001 ? "< .001" : number(finding.q)}` : `not distinguishable, q ${number(finding.q, 2)}`,
     })),
   });
   Plotly.react(node, [trace], layout, HOVER);
@@ -76,7 +76,7 @@ function drawCategories(part, node, width) {
     marker: { size: 9, color: part.usable.map((line) => (line[k] ? shade(k) : "#fff")), line: { color: shade(k), width: 1.2 }, opacity: 1 },
   }));
   const shapes = [0, places.checkpoints.length - 1].filter((k) => part.whole[k] !== null).map((k) => ({
-    type: "line", yref: "paper", x0: part.whole[k], x1: part.whole[k], y0: 0, y1: 1, layer: "below", line: { color: shade(k), width: 1.5, dash: k ? "solid" : "4px,3px" },
+    type: "line", yref: "paper", x0: part.whole[k], x1: part.whole[k], y0: 0, y1: 1, line: { color: shade(k), width: 1.5, dash: k ? "solid" : "4px,3px" },
   }));
   shapes.push({ type: "line", yref: "paper", x0: 0.5, x1: 0.5, y0: 0, y1: 1, layer: "below", line: { color: RULE, width: 1 } });
   if (part.human) shapes.push({ type: "rect", yref: "paper", x0: part.human.low, x1: part.human.high, y0: 0, y1: 1, layer: "below", fillcolor: "rgba(0,0,0,.1)", line: { width: 0 } });
@@ -95,6 +95,7 @@ const SHARES = [0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 
 /** Two quantities against each other, a line through the checkpoints from the first to the last. */
 function drawAgainst(lines, { xTitle, yTitle, onLogit = false }, node, width) {
   const seen = lines.filter((line) => shown(line.group));
+  const most = width < 500 ? 40 : 80;
   const at = onLogit ? logit : (v) => v;
   const scale = (values) => {
     const known = values.filter((v) => v !== null).map(at);
@@ -116,13 +117,13 @@ function drawAgainst(lines, { xTitle, yTitle, onLogit = false }, node, width) {
     });
     for (const i of new Set([0, count - 1])) {
       const text = i || count === 1 ? [placeName(places, i), line.label].filter(Boolean).join(", ") : placeName(places, i);
-      annotations.push({ x: xs[i], y: ys[i], showarrow: false, text: plain(shortened(text, 34)), yshift: i ? 12 : -12, xanchor: xs[i] > (x.range[0] + x.range[1]) / 2 ? "right" : "left", font: { ...FONT, size: 11, color: several() ? colour : SOFT } });
+      annotations.push({ x: xs[i], y: ys[i], showarrow: false, text: plain(shortened(text, 34)), yshift: i ? 12 : -12, xanchor: xs[i] > (x.range[0] + x.range[1]) / 2 ? "right" : "left", bgcolor: "rgba(255,255,255,.75)", font: { ...FONT, size: 11, color: several() ? colour : SOFT } });
     }
   }
   const shapes = onLogit ? [{ type: "line", x0: -9, y0: -9, x1: 9, y1: 9, layer: "below", line: { color: RULE, width: 1 } }] : [];
   Plotly.react(node, traces, chartLayout({
     width, height: Math.min(Math.max(width * 0.7, 300), 460), margin: { l: 56, r: 14, t: 8, b: 46 }, hovermode: "closest", shapes, annotations,
-    xaxis: axisStyle({ ...x, title: { text: plain(xTitle) } }), yaxis: axisStyle({ ...y, title: { text: plain(yTitle) } }),
+    xaxis: axisStyle({ ...x, title: { text: plain(shortened(xTitle, most)) } }), yaxis: axisStyle({ ...y, title: { text: plain(shortened(yTitle, most)) } }),
   }), HOVER);
 }
 

@@ -97,13 +97,23 @@ function drawSet(line, k, { id, axis, height }, layout) {
   const colour = colourOf(line.group);
   const half = 0.004 * (axis.range[1] - axis.range[0]);
   const edge = (i, j) => (j < 0 || j >= x.length || x[j] === null ? x[i] + Math.sign(j - i) * half : (x[i] + x[j]) / 2);
-  for (const i of line.best) {
-    if (x[i] === null) continue;
-    layout.shapes.push({ type: "rect", xref: "x", yref: `y${id} domain`, x0: edge(i, i - 1), x1: edge(i, i + 1), y0, y1: y0 + thick, fillcolor: colour, line: { width: 0 }, opacity: 0.75 });
+  for (const part of stretches(line.best.filter((i) => x[i] !== null))) {
+    const [first, last] = [part[0], part.at(-1)];
+    layout.shapes.push({ type: "rect", xref: "x", yref: `y${id} domain`, x0: edge(first, first - 1), x1: edge(last, last + 1), y0, y1: y0 + thick, fillcolor: colour, line: { width: 0 }, opacity: 0.75 });
   }
   if (line.highest !== null && x[line.highest] !== null) {
-    layout.annotations.push({ xref: "x", yref: `y${id} domain`, x: x[line.highest], y: y0 + thick, yanchor: "bottom", yshift: -2, showarrow: false, text: "\u25b2", font: { size: 10, color: colour } });
+    layout.annotations.push({ xref: "x", yref: `y${id} domain`, x: x[line.highest], y: y0 + thick, yanchor: "bottom", yshift: -6, showarrow: false, text: "\u25b2", font: { size: 10, color: colour } });
   }
+}
+
+/** Whole numbers in order, split where one is left out. */
+function stretches(indices) {
+  const parts = [];
+  for (const i of indices) {
+    if (parts.length && parts.at(-1).at(-1) === i - 1) parts.at(-1).push(i);
+    else parts.push([i]);
+  }
+  return parts;
 }
 
 function lineTraces(line, id, axis) {

@@ -8,7 +8,7 @@ if (report.stamp) {
   document.getElementById("stamp").textContent = report.stamp;
   document.getElementById("stamp").hidden = false;
 }
-put("sentences", report.sentences.map((sentence) => el("li", {}, sentence)));
+put("sentences", report.sentences.map(({ lead, text }) => el("li", {}, lead ? el("strong", {}, lead) : null, lead ? " " : "", text)));
 if (report.sentences.length > 4) document.getElementById("sentences").className = "many";
 put("checks", report.checks.map(([name, text]) => {
   const warning = text.startsWith("!");
