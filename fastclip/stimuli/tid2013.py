@@ -6,9 +6,9 @@ copies in use, so files are looked up without regard to it and pictures are name
 Ponomarenko et al. 2015, doi 10.1016/j.image.2014.10.009.
 
 `mos_std.txt`, one line for each of the scores', is the "standard deviation of MOS" (readme): the
-mean's standard error, that of its about 36 ratings divided by sqrt(n). 5.51429 and .13013, 5.56757
-and .16008, 4.94444 and .15186, its first three, are those of 35, 37 and 36 whole numbers, and of
-no whole numbers if they were the ratings' own deviations.
+mean's standard error, which is that of its about 36 ratings (divided by n) over sqrt(n). For 2,998
+of the 3,000 published lines there are so many whole numbers with that mean and error; as the
+ratings' own deviations there are for 3.
 """
 
 from __future__ import annotations
