@@ -35,6 +35,25 @@ def sentence(curve: Curve) -> str:
     return f"{subject} {words(curve, verdict)}{tail}"
 
 
+def short(curve: Curve) -> str:
+    """`rise: Clean accuracy on cifar100, 0.062 to 0.898, highest 0.900 at step 357`."""
+    verdict, title = curve.verdict, f"{curve.endpoint.title} on {curve.dataset}"
+    rows = [row for row, usable in enumerate(curve.usable) if usable]
+    if verdict.highest is None:
+        return f"{title}: no usable checkpoint"
+    first, last, highest = (
+        _plain(curve.value[row]) for row in (rows[0], rows[-1], verdict.highest)
+    )
+    return (
+        f"{verdict.kind.replace('_', ' ')}: {title}, {first} to {last}, highest {highest} at "
+        f"{place(curve, verdict.highest)}"
+    )
+
+
+def _plain(value: float | None) -> str:
+    return number(value, None, None)
+
+
 def left_out(curve: Curve) -> str:
     """`; 3 of 24 checkpoints left out: at chance`, or nothing."""
     count = curve.usable.count(False)

@@ -57,7 +57,9 @@ def command(out: Path, quiet: bool, **options: Any) -> int:
 
 
 def lines_of(analysis: Analysis) -> Iterator[str]:
-    """The analysis as text."""
+    """The analysis as text; exploratory curves in short, `analysis.json` has their sentences."""
+    from fastclip.analysis.sentences import short
+
     for name, text in analysis.checks.items():
         yield f"{name}: {text}"
     yield "\nPrimary endpoints:"
@@ -66,7 +68,7 @@ def lines_of(analysis: Analysis) -> Iterator[str]:
     others = [curve for curve in analysis.curves if not curve.endpoint.primary]
     if others:
         yield f"\nExploratory ({analysis.comparisons} comparisons in all, not corrected together):"
-        yield from (f"- {curve.sentence}" for curve in others)
+        yield from (f"- {short(curve)}" for curve in others)
     yield from _types(analysis)
     yield from _links(analysis)
     for note in analysis.notes:
