@@ -24,6 +24,7 @@ linear in it, z + sum (m_r - 1) (C - 1) / C (z - z_without_r), which is a thousa
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import os
 import platform
@@ -31,6 +32,7 @@ import sys
 import time
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +48,9 @@ SHARED = Path(
 )
 GAIN, OFFSET, TYPE, NOISE = 0.15, 0.3, 0.3, 0.8
 RESAMPLES = 999
-SETS = 50
+SHAPED = 48
+"""Checkpoints of the curves that are not flat."""
+SETS = 25
 """Repetitions whose whole set is made."""
 
 
@@ -130,15 +134,52 @@ class World:
         z = replicates("jackknife")
         influence = (z[:, :1] - z[:, 1:]) * (self.units - 1)
         influence -= influence.mean(axis=1, keepdims=True)
+        linear = self.linear(z[:, 0], influence, "fisher")
+        if not bootstrap:
+            return linear, None
+        return linear, replace(linear, resamples=replicates(RESAMPLES)[:, 1:])
+
+    def linear(self, estimates: np.ndarray, influence: np.ndarray, scale: str) -> PairedCurve:
+        """A curve with the covariance and the resamples of its units' influence, `[T, C]`."""
         covariance = influence @ influence.T / self.units / (self.units - 1)
         even = np.full(self.units, 1 / self.units)
         moved = influence @ (self.rng.multinomial(self.units, even, RESAMPLES).T / self.units)
-        linear = PairedCurve(z[:, 0], z[:, :1] + moved, covariance, self.units, "fisher")
-        if not bootstrap:
-            return linear, None
-        return linear, PairedCurve(
-            z[:, 0], replicates(RESAMPLES)[:, 1:], covariance, self.units, "fisher"
-        )
+        return PairedCurve(estimates, estimates[:, None] + moved, covariance, self.units, scale)
+
+    def population(self, references: int = 2000) -> np.ndarray:
+        """The correlation over a great many references, `[T]`; the mean over T where it is flat."""
+        few = min(len(self.signal), 12)
+        at = np.linspace(0, len(self.signal) - 1, few).round().astype(int)
+        large = World(self.signal[at], references, self.pictures, "rough", 2)
+        scores, human, _ = large.draw()
+        values = correlate("srcc", scores, human, threads=1).values[:, 0, 0]
+        if np.ptp(self.signal) == 0:
+            return np.full(len(self.signal), values.mean())
+        return np.interp(np.arange(len(self.signal)), at, values)
+
+
+class Means(World):
+    """The same without pictures: a unit adds its gain at each checkpoint, the curve is the mean.
+
+    What the statements rest on, contributions of units, without the rank correlation: so cheap
+    that thousands of repetitions are.
+    """
+
+    def curves(self, bootstrap: bool) -> tuple[PairedCurve, PairedCurve | None]:
+        """One drawn set's curve; its resamples are linear anyway."""
+        values = self.signal[:, None] + self.process(GAIN, self.units)
+        influence = values - values.mean(axis=1, keepdims=True)
+        return self.linear(values.mean(axis=1), influence, "identity"), None
+
+    def population(self) -> np.ndarray:
+        return self.signal
+
+
+WORLDS: dict[str, tuple[type[World], float]] = {
+    "correlations": (World, 0.1),
+    "means": (Means, 0.08),
+}
+"""And how much higher the highest is than the lowest."""
 
 
 def share(hits: Sequence[bool]) -> dict[str, float]:
@@ -152,7 +193,7 @@ def share(hits: Sequence[bool]) -> dict[str, float]:
 
 def cell(world: World, tops: list[int], repeats: int, bootstrap: int) -> dict[str, Any]:
     """Rates over repetitions of one world."""
-    truth = population(world) if np.ptp(world.signal) == 0 else None
+    truth = world.population() if np.ptp(world.signal) == 0 else None
     kinds, stays, sizes, inside, agree = [], [], [], [], []
     for repeat in range(repeats):
         curve, resampled = world.curves(repeat < bootstrap)
@@ -189,41 +230,32 @@ def cell(world: World, tops: list[int], repeats: int, bootstrap: int) -> dict[st
     return report
 
 
-def population(world: World, references: int = 2000) -> np.ndarray:
-    """The correlation over a great many references, `[T]`; the mean over T where it is flat."""
-    few = min(len(world.signal), 12)
-    at = np.linspace(0, len(world.signal) - 1, few).round().astype(int)
-    large = World(world.signal[at], references, world.pictures, "rough", 2)
-    scores, human, _ = large.draw()
-    values = correlate("srcc", scores, human, threads=1).values[:, 0, 0]
-    if np.ptp(world.signal) == 0:
-        return np.full(len(world.signal), values.mean())
-    return np.interp(np.arange(len(world.signal)), at, values)
-
-
-def cells(options: Any) -> list[tuple[str, float, int, int, str]]:
-    """(shape, height, T, C, path)."""
-    chosen = []
-    for units in options.units:
-        for path in options.paths:
-            chosen += [("flat", 0.0, count, units, path) for count in options.checkpoints]
-            for name in options.shapes:
-                chosen += [(name, height, 100, units, path) for height in options.heights]
+def cells(options: Any) -> list[tuple[type[World], str, float, int, int, str]]:
+    """(what of, shape, height, T, C, path)."""
+    chosen: list[tuple[type[World], str, float, int, int, str]] = []
+    for kind, units, path in itertools.product(options.of, options.units, options.paths):
+        world, height = WORLDS[kind]
+        chosen += [(world, "flat", 0.0, count, units, path) for count in options.checkpoints]
+        chosen += [(world, name, height, SHAPED, units, path) for name in options.shapes]
     return chosen
 
 
 def measured(
-    chosen: tuple[str, float, int, int, str], number: int, options: Any
+    chosen: tuple[type[World], str, float, int, int, str], number: int, options: Any
 ) -> tuple[str, dict[str, Any]]:
     """A cell's title and rates; its seed is the first one plus its place."""
-    name, height, count, units, path = chosen
+    kind, name, height, count, units, path = chosen
     start = time.process_time()
     signal, tops = shape(name, count, height)
     # 81 references with as many pictures each would only take longer.
-    world = World(signal, units, 120 if units <= 30 else 24, path, options.seed + number)
-    result = cell(world, tops, options.repeats, options.bootstrap)
+    world = kind(signal, units, 120 if units <= 30 else 24, path, options.seed + number)
+    repeats = options.repeats if kind is World else options.cheap_repeats
+    result = cell(world, tops, repeats, options.bootstrap)
     result["processor_s"] = round(time.process_time() - start, 1)
-    return f"{name} {height}, T {count}, references {units}, {path}", result
+    of = "correlations" if kind is World else "means"
+    title = f"{of}: {name}, T {count}, references {units}, {path}"
+    print(title, json.dumps(result), file=sys.stderr, flush=True)
+    return title, result
 
 
 def main() -> None:
@@ -233,9 +265,10 @@ def main() -> None:
     parser.add_argument("--units", type=int, nargs="+", default=[25, 81])
     parser.add_argument("--paths", nargs="+", default=["smooth", "rough"])
     parser.add_argument("--shapes", nargs="*", default=["peak", "plateau", "monotone", "humps"])
-    parser.add_argument("--heights", type=float, nargs="+", default=[0.1])
-    parser.add_argument("--repeats", type=int, default=1000)
-    parser.add_argument("--bootstrap", type=int, default=5)
+    parser.add_argument("--of", nargs="+", choices=list(WORLDS), default=list(WORLDS))
+    parser.add_argument("--repeats", type=int, default=300)
+    parser.add_argument("--cheap-repeats", type=int, default=1000, help="of means")
+    parser.add_argument("--bootstrap", type=int, default=2)
     parser.add_argument("--jobs", type=int, default=1)
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
@@ -252,9 +285,7 @@ def main() -> None:
     chosen = cells(options)
     with ProcessPoolExecutor(options.jobs) as pool:
         done = pool.map(measured, chosen, range(len(chosen)), [options] * len(chosen))
-        for title, result in done:
-            report["cells"][title] = result
-            print(title, json.dumps(result), file=sys.stderr, flush=True)
+        report["cells"] = dict(done)
     json.dump(report, sys.stdout, indent=1)
     print()
 

@@ -69,6 +69,13 @@ def test_a_checkpoint_measured_twice_stays_or_leaves_with_its_copy():
     assert inside[5] == inside[12] and inside[11] == inside[13] and inside[11]
 
 
+def test_rounding_beats_nobody():
+    values = units(rng(), np.linspace(0.3, 0.6, 12), 25)
+    copies = values[11:] + 1e-9 * (1 + 0.01 * rng().normal(size=(3, 25)))
+    inside = best_set(of_units(np.concatenate([values, copies])))
+    assert inside[11] and inside[12:].all()
+
+
 def test_constant_differences_are_certain():
     values = units(rng(), np.zeros(1), 25) + np.array([[0.0], [0.1], [0.1]])
     assert best_set(of_units(values)).tolist() == [False, True, True]

@@ -110,7 +110,7 @@ def test_curves_that_level_off_hardly_ever_peak():
 @pytest.mark.parametrize("path", ["smooth", "rough"])
 def test_rank_correlations_of_simulated_distances_keep_their_rates(path):
     """A small version of bench/curves.py, on TID2013's scores where they are present."""
-    module, repeats = bench(), 60
+    module, repeats = bench(), 40
     signal, (top,) = module.shape("flat", 24, 0)
     found = module.cell(module.World(signal, 25, 120, path, 7), [top], repeats, 1)
     assert found["peak"]["rate"] * repeats <= stats.binom.ppf(0.999, repeats, 0.06)
@@ -122,11 +122,11 @@ def test_rank_correlations_of_simulated_distances_keep_their_rates(path):
 def test_the_simulated_population_is_highest_where_it_is_said_to_be():
     module = bench()
     signal, tops = module.shape("humps", 9, 0.3)
-    truth = module.population(module.World(signal, 25, 120, "smooth", 0), references=800)
+    truth = module.World(signal, 25, 120, "smooth", 0).population(800)
     assert tops == [2, 6]
     assert set(np.argsort(truth)[-2:]) == {2, 6}
     flat = module.World(np.ones(5), 25, 120, "rough", 0)
-    assert np.ptp(module.population(flat, references=800)) == 0
+    assert np.ptp(flat.population(800)) == 0
 
 
 @pytest.mark.parametrize(
