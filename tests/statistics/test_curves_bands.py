@@ -51,3 +51,15 @@ def test_benjamini_hochberg_as_scipy_and_statsmodels_have_it():
         np.testing.assert_allclose(q, stats.false_discovery_control(p), rtol=1e-12)
         np.testing.assert_allclose(q, multipletests(p, method="fdr_bh")[1], rtol=1e-12)
     assert benjamini_hochberg([]).tolist() == []
+
+
+@pytest.mark.parametrize("kept", [0.0, 1.0])
+def test_the_critical_value_knows_how_many_independent_checkpoints_there_are(kept):
+    rng = np.random.default_rng(0)
+    own, same = rng.normal(size=(30, 1500)), rng.normal(size=1500)
+    curve = of_units(kept * same + (1 - kept) * own, resamples=4000)
+    low, high = simultaneous_band(curve)
+    critical = (high - low) / 2 / np.sqrt(np.diag(curve.covariance))
+    independent = 1 if kept else 30  # Sidak's correction for those
+    expected = stats.norm.ppf((1 + 0.95 ** (1 / independent)) / 2)
+    assert critical == pytest.approx(np.full(30, expected), abs=0.08)
