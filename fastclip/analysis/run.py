@@ -16,7 +16,7 @@ from fastclip.analysis.endpoints import exploratory, primary
 from fastclip.analysis.links import links_of
 from fastclip.analysis.means import means_of
 from fastclip.analysis.replicates import Resampling
-from fastclip.analysis.source import Source, read_source
+from fastclip.analysis.source import Source
 from fastclip.analysis.types import type_findings
 from fastclip.files import write_json
 
@@ -24,11 +24,8 @@ Say = Callable[[str], None]
 
 
 def analyze(
-    out: Path,
+    source: Source,
     *,
-    engine: str | None = None,
-    precision: str | None = None,
-    protocols: Sequence[str] = (),
     resamples: int = 1000,
     seed: int = 0,
     threads: int = 0,
@@ -37,18 +34,15 @@ def analyze(
     """Judge every curve of a sweep; writes nothing.
 
     Args:
-        out: a sweep's folder.
-        engine, precision, protocols: which records, where there are several kinds.
+        source: what of a folder may be compared (`read_source`).
         resamples: of references, exemplars or pictures, the same for all checkpoints.
         seed: of the resamples.
         threads: 0 for every core.
         say: told what is being done.
 
     Raises:
-        UsageError: nothing measured, or records that must not be compared.
         RefusalError: a record's items are not there.
     """
-    source = read_source(out, engine=engine, precision=precision, protocols=protocols)
     how = Resampling(resamples, seed, threads)
     headline = primary(source.config)
     others = exploratory(source.rows, source.config)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,10 +11,11 @@ import click
 
 if TYPE_CHECKING:
     from fastclip.analysis.base import Analysis
+    from fastclip.analysis.source import Source
 
 
 def choices(command: Any) -> Any:
-    """The options that say which records are meant and how they are resampled."""
+    """The options that say which records are meant and how they are resampled; for `read`."""
     for option in reversed(
         (
             click.option("--engine", help="Of the records, where the folder holds several."),
@@ -35,6 +37,28 @@ def choices(command: Any) -> Any:
     return command
 
 
+def read(
+    out: Path,
+    *,
+    engine: str | None,
+    precision: str | None,
+    protocols: tuple[str, ...],
+    resamples: int,
+    seed: int,
+) -> tuple[Source, Analysis]:
+    """The folder, and what it shows; what is judged is told on a terminal."""
+    from fastclip.analysis.run import analyze
+    from fastclip.analysis.source import read_source
+
+    source = read_source(out, engine=engine, precision=precision, protocols=protocols)
+    return source, analyze(source, resamples=resamples, seed=seed, say=_say)
+
+
+def _say(title: str) -> None:
+    if sys.stderr.isatty():
+        click.echo(f"judging {title}", err=True)
+
+
 @click.command(name="analyze")
 @click.argument("out", type=click.Path(path_type=Path))
 @choices
@@ -45,9 +69,9 @@ def command(out: Path, quiet: bool, **options: Any) -> int:
     Writes OUT/analysis.json. One primary endpoint per task was declared in OUT/config.json before
     anything was measured; all else is exploratory, and counted.
     """
-    from fastclip.analysis.run import analyze, write_analysis
+    from fastclip.analysis.run import write_analysis
 
-    analysis = analyze(out, **options)
+    _, analysis = read(out, **options)
     path = write_analysis(out, analysis)
     if not quiet:
         for line in lines_of(analysis):

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from fastclip.cli.analyze import choices
+from fastclip.cli.analyze import choices, read
 
 
 @click.command(name="report")
@@ -26,18 +26,14 @@ def command(out: Path, output: Path | None, no_figures: bool, **options: Any) ->
     The page opens from disk and needs no network. Findings come with their intervals, number of
     units and scope, as `fastclip analyze` has them.
     """
-    from fastclip.analysis.run import analyze
-    from fastclip.analysis.source import read_source
     from fastclip.demo.sets import STAMP
     from fastclip.report.write import write_report
 
     target = output or out / "report.html"
-    analysis = analyze(out, **options)
-    records = {key: options[key] for key in ("engine", "precision", "protocols")}
-    rows = read_source(out, **records).rows
+    source, analysis = read(out, **options)
     stamp = STAMP if (out / "demo.json").is_file() else None
     figures = None if no_figures else target.parent / "figures"
-    write_report(out, rows, analysis, target, stamp=stamp, figures=figures)
+    write_report(out, source.rows, analysis, target, stamp=stamp, figures=figures)
     click.echo(f"report: {target} ({target.stat().st_size / 1e6:.1f} MB)")
     if figures is not None:
         click.echo(f"figures: {figures}")

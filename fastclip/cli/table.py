@@ -9,11 +9,18 @@ import click
 
 @click.command(name="table")
 @click.argument("out", type=click.Path(path_type=Path))
-def command(out: Path) -> int:
+@click.option(
+    "--interval",
+    type=click.Choice(["jackknife-t", "bootstrap", "bca"]),
+    default="jackknife-t",
+    show_default=True,
+    help="Of correlations; the others are computed from the per-picture items.",
+)
+def command(out: Path, interval: str) -> int:
     """Rebuild OUT/results.csv and OUT/results.parquet from the records."""
     from fastclip.results.table import write_table
 
-    rows = write_table(out)
+    rows = write_table(out, interval)
     checkpoints = rows["checkpoint_id"].nunique()
     click.echo(f"{len(rows)} rows of {checkpoints} checkpoints: {out / 'results.csv'}")
     return 0

@@ -122,9 +122,18 @@ def rows_of(measured: Sequence[Measurement]) -> pd.DataFrame:
     return frame.astype(COLUMNS)
 
 
-def write_table(out: Path) -> pd.DataFrame:
-    """Rebuild `results.csv` and `results.parquet`; returns the rows."""
-    frame = build_table(out)
+def write_table(out: Path, interval: str | None = None) -> pd.DataFrame:
+    """Rebuild `results.csv` and `results.parquet`; returns the rows.
+
+    Args:
+        interval: of correlations, computed from the items; None for those on record.
+    """
+    measured = measurements(out)
+    if interval is not None:
+        from fastclip.results.intervals import with_intervals
+
+        measured = with_intervals(out, measured, interval)
+    frame = rows_of(measured)
     with atomic_path(out / "results.csv") as temporary:
         frame.to_csv(temporary, index=False, na_rep="NA", lineterminator="\n")
     with atomic_path(out / "results.parquet") as temporary:
