@@ -30,7 +30,15 @@ def write(selection: Selection, target: Path, options: Options) -> str:
     names = metric_names([name for row in rows for name in row.numbers])
     count = 0
     for key, group in groupby(rows, key=lambda row: (row.place["run"], *_variant(row))):
-        _log(wandb, key[0], list(group), names, selection.out, target, options)
+        try:
+            _log(wandb, key[0], list(group), names, selection.out, target, options)
+        except wandb.Error as error:
+            raise RefusalError(
+                f"Weights & Biases refuses: {error}",
+                mend="leave out --online to write files for `wandb sync`"
+                if options.online
+                else None,
+            ) from error
         count += 1
     runs = f"{count} run{'s' * (count != 1)} of {len(rows)} checkpoints"
     if options.online:

@@ -7,16 +7,20 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pytest
 
+from fastclip.distortions.levels import parse
 from fastclip.errors import FastclipError, RefusalError, UsageError
 from fastclip.exports import EXPORTS
 from fastclip.exports.base import Options
+from fastclip.exports.protocols import condition
 from fastclip.exports.run import export
+from fastclip.results.record import read_record
 
 
 def other_protocol(record: Path, **changes: Any) -> dict[str, Any]:
@@ -48,6 +52,24 @@ def refused(error: type[FastclipError], call: Callable[[], object]) -> FastclipE
         call()
     assert caught.value.mend
     return caught.value
+
+
+@pytest.mark.parametrize(
+    ("distortion", "name"),
+    [
+        ("gaussian_noise:sigma=0.1", "gaussian_noise@0.1"),
+        ("saturate:factor=2", "saturate@2"),
+        ("saturate:factor=2:shift=0.1", "saturate@2,shift=0.1"),
+    ],
+)
+def test_conditions_have_different_names(swept: Path, distortion: str, name: str) -> None:
+    record = read_record(next(swept.glob("records/*/robustness-*.json")))
+    made = parse(distortion)
+    protocol = {**record.protocol, "distortion": made.identity()}
+    assert condition(replace(record, protocol=protocol)) == name
+    if made.random:
+        protocol["distortion"] = replace(made, seed=3).identity()
+        assert condition(replace(record, protocol=protocol)) == f"{name},seed=3"
 
 
 def test_unknown_format(swept: Path) -> None:

@@ -7,6 +7,8 @@ docs/exports.md says with which versions of their own code the exports were read
 from __future__ import annotations
 
 import json
+import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,8 +17,9 @@ import pytest
 
 from fastclip.errors import RefusalError, UsageError
 from fastclip.exports.clip_benchmark import mean_per_class_recall
-from fastclip.exports.folder import write_folder
+from fastclip.exports.folder import unique_name, write_folder
 from fastclip.exports.run import export
+from fastclip.results.sightings import read_sightings
 
 
 def test_clip_benchmark_build(swept: Path, rows: pd.DataFrame, tmp_path: Path) -> None:
@@ -83,6 +86,19 @@ def test_model_vs_human_refuses_names_it_would_misread(
     monkeypatch.setattr(model_vs_human, "read_items", renamed)
     with pytest.raises(RefusalError, match="would read the texture"):
         export(swept, "model-vs-human", tmp_path)
+
+
+def test_names_of_checkpoints_never_collide(swept: Path) -> None:
+    one = read_sightings(swept)[0]
+    others = [
+        replace(one, run="b", name=one.name.replace("/", "-", 1)),
+        replace(one, weights="ema"),
+        replace(one, checkpoint_id="another file of this name"),
+        replace(one, arch="ViT-B-16"),
+    ]
+    names = [unique_name(sighting, "toy") for sighting in (one, *others)]
+    assert len({*names, unique_name(one, "toy[1/2]")}) == 6
+    assert all(re.fullmatch(r"[A-Za-z0-9-]+", name) for name in names)
 
 
 def test_a_folder_is_exported_into_again(tmp_path: Path) -> None:

@@ -20,6 +20,10 @@ from fastclip.exports.run import export
 from fastclip.exports.wandb_runs import metric_names
 
 
+class StandInError(Exception):
+    """What the package raises when nobody is logged in."""
+
+
 class StandInRun:
     def __init__(self, **settings: Any) -> None:
         self.settings = settings
@@ -50,6 +54,7 @@ def runs(monkeypatch: pytest.MonkeyPatch) -> list[StandInRun]:
 
     module = ModuleType("wandb")
     module.init = init  # type: ignore[attr-defined]
+    module.Error = StandInError  # type: ignore[attr-defined]
     module.Settings = SimpleNamespace  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "wandb", module)
     return started
@@ -82,6 +87,18 @@ def test_online_only_when_asked(swept: Path, tmp_path: Path, runs: list[StandInR
     assert runs[0].settings["mode"] == "online"
     assert runs[0].settings["project"] == "mine"
     assert "'mine'" in said
+
+
+def test_nobody_is_logged_in(
+    swept: Path, tmp_path: Path, runs: list[StandInRun], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def init(**settings: Any) -> StandInRun:
+        raise StandInError("No API key configured.")
+
+    monkeypatch.setattr(sys.modules["wandb"], "init", init)
+    with pytest.raises(RefusalError, match="No API key") as caught:
+        export(swept, "wandb", tmp_path, options=Options(online=True))
+    assert "--online" in str(caught.value.mend)
 
 
 def test_names_stay_different() -> None:
