@@ -38,6 +38,15 @@ class Panel:
     floor: float | None = None
 
 
+TITLES = {
+    "accuracy": "Zero-shot accuracy",
+    "iqa": "Image-quality alignment",
+    "texture": "Texture bias",
+    "drop": "Normalised drop",
+}
+"""The four panels of the first screen, in order."""
+
+
 def training_panels(rows: pd.DataFrame, analysis: Analysis) -> list[Panel]:
     """The four panels of the first screen; those without a line are left out.
 
@@ -47,7 +56,7 @@ def training_panels(rows: pd.DataFrame, analysis: Analysis) -> list[Panel]:
     """
     panels = (
         _accuracy(rows, analysis),
-        _primary(analysis, "iqa", "Image-quality alignment", "SRCC with human scores"),
+        _primary(analysis, "iqa", TITLES["iqa"], "SRCC with human scores"),
         _texture_bias(analysis),
         _drop(rows, analysis),
     )
@@ -108,7 +117,10 @@ def _context(analysis: Analysis, keys: set[str], datasets: Sequence[str]) -> tup
 
 def _texture_bias(analysis: Analysis) -> Panel:
     panel = _primary(
-        analysis, "shape-bias", "Texture bias", f"1 {MINUS} shape bias, share of texture decisions"
+        analysis,
+        "shape-bias",
+        TITLES["texture"],
+        f"1 {MINUS} shape bias, share of texture decisions",
     )
     context = tuple(
         replace(
@@ -140,7 +152,7 @@ def _accuracy(rows: pd.DataFrame, analysis: Analysis) -> Panel:
     keys = {"accuracy", *(c.endpoint.key for c in analysis.curves if c.endpoint.metric == "acc1")}
     return Panel(
         "accuracy",
-        "Zero-shot accuracy",
+        TITLES["accuracy"],
         DOT.join(["top-1, clean and distorted", *datasets]),
         tuple(lines),
         _context(analysis, keys, datasets),
@@ -185,7 +197,7 @@ def _headline(analysis: Analysis) -> tuple[Any, ...]:
 def _drop(rows: pd.DataFrame, analysis: Analysis) -> Panel:
     """The primary drop, and the same of other distortions beside it."""
     curves = primary_curves(analysis, "robustness")
-    panel = _primary(analysis, "robustness", "Normalised drop", "")
+    panel = _primary(analysis, "robustness", TITLES["drop"], "")
     if not curves:
         return panel
     metric, headline = curves[0].endpoint.metric, _headline(analysis)

@@ -16,6 +16,7 @@ from fastclip.report.commands import commands_of, protocol_of
 from fastclip.report.curves import COLOURS, ORDER, X_LABELS
 from fastclip.report.lines import Group, Line, Places, known_axes
 from fastclip.report.panels import (
+    TITLES,
     Panel,
     diagnostics_panels,
     explored,
@@ -107,6 +108,9 @@ def page_data(
         "sentences": [{"lead": leads.get(s, ""), "text": s} for s in analysis.sentences],
         "checks": [[name, text] for name, text in analysis.checks.items()],
         "endpoints": {c.endpoint.key: c.endpoint.title for c in analysis.curves},
+        "missing": [
+            title for key, title in TITLES.items() if key not in {panel.key for panel in panels}
+        ],
         "comparisons": analysis.comparisons,
         "notes": list(analysis.notes),
         "settings": write(analysis.settings),

@@ -171,6 +171,9 @@ def test_one_task_alone_is_a_report(driver, tmp_path, task):
         assert "No task has a curve" in driver.find_element("id", "curves").text
     else:
         show(driver, target)
+        assert ("image-quality alignment" in driver.find_element("id", "key").text) == (
+            task != "iqa"
+        )
     scroll_through(driver)
     assert errors(driver) == []
 

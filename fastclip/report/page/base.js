@@ -3,7 +3,10 @@
 
 const report = JSON.parse(document.getElementById("data").textContent);
 
-const state = { axis: report.axes[0].key, log: true, hidden: new Set(), at: null };
+/** Training is looked at by its orders of magnitude, but in epochs and checkpoints one by one. */
+const LOGARITHMIC = { samples_seen: true, step: true, epoch: false, order: false };
+
+const state = { axis: report.axes[0].key, log: LOGARITHMIC[report.axes[0].key], hidden: new Set(), at: null };
 const watchers = [];
 
 /** Call `draw` now and after each change of a switch. */

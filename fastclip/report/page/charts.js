@@ -49,7 +49,7 @@ function trainingAxis(values, width) {
   const at = (v) => (v === null ? null : v > 0 ? Math.log10(v) : stub);
   const ticks = logTicks(low, high, Math.max(2, Math.floor(width / 75)));
   if (zero) ticks.unshift(0);
-  return { at, range: [(zero ? stub : Math.log10(low)) - pad, Math.log10(high) + pad], ticks: ticks.map(at), labels: ticks.map(short) };
+  return { logarithmic: true, at, range: [(zero ? stub : Math.log10(low)) - pad, Math.log10(high) + pad], ticks: ticks.map(at), labels: ticks.map(short) };
 }
 
 function logTicks(low, high, most) {
@@ -74,7 +74,7 @@ function linearAxis(known, width) {
   const span = high - low || Math.max(Math.abs(high), 1);
   const pad = (high > low ? 0.015 : 0.5) * span;
   const ticks = niceTicks(low, high, Math.max(2, Math.floor(width / 85)));
-  return { at: (v) => v, range: [low - pad, high + pad], ticks, labels: ticks.map(short) };
+  return { logarithmic: false, at: (v) => v, range: [low - pad, high + pad], ticks, labels: ticks.map(short) };
 }
 
 /** Round values from low to high, at most `most`. */

@@ -21,15 +21,15 @@ function drawStack(node, panels, width, panelHeight) {
   });
   layout.xaxis = axisStyle({
     range: axis.range, tickvals: axis.ticks, ticktext: axis.labels, anchor: "free", position: 0,
-    title: { text: axisTitle(), standoff: 6 },
+    title: { text: axisTitle(axis), standoff: 6 },
   });
   node.style.minHeight = `${height}px`;
   Plotly.react(node, traces, layout, QUIET);
   return { axis, margin, width };
 }
 
-function axisTitle() {
-  return plain(report.axes.find(({ key }) => key === state.axis).name) + (state.log ? "" : " (linear)");
+function axisTitle({ logarithmic }) {
+  return report.axes.find(({ key }) => key === state.axis).name + (logarithmic ? ", logarithmic" : "");
 }
 
 function drawPanel(frame, traces, layout) {
@@ -188,5 +188,5 @@ function drawKey() {
     svg.innerHTML = `<svg width="22" height="12" aria-hidden="true">${picture}</svg>`;
     svg.append(text);
     return svg;
-  }));
+  }), report.missing.length ? el("span", {}, `not measured: ${report.missing.join(", ").toLowerCase()}`) : null);
 }

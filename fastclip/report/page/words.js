@@ -21,7 +21,7 @@ function axisButtons() {
     type: "button",
     "data-axis": key,
     "aria-pressed": String(state.axis === key),
-    onclick: () => { state.axis = key; state.log = key !== "epoch" && key !== "order"; changed(); focusOn(`[data-axis=${key}]`); },
+    onclick: () => { state.axis = key; state.log = LOGARITHMIC[key]; changed(); focusOn(`[data-axis=${key}]`); },
   }, name));
   const log = el("button", {
     type: "button",
