@@ -20,7 +20,7 @@ from fastclip.analysis.replicates import (
     shape_bias_curves,
 )
 from fastclip.analysis.sentences import scope, sentence
-from fastclip.analysis.source import Source, one_protocol
+from fastclip.analysis.source import Source
 from fastclip.statistics.curves.bands import simultaneous_band
 from fastclip.statistics.curves.base import PairedCurve
 from fastclip.statistics.curves.peak import Contrast, Peak, judge
@@ -46,13 +46,11 @@ def curves_of(source: Source, endpoint: Endpoint, how: Resampling) -> Iterator[M
     """The endpoint's curve of every run and data set.
 
     Raises:
-        UsageError: a curve was measured by several protocols.
         RefusalError: a record's items are not there.
     """
     rows = matching(source.rows, endpoint)
     runs = len(source.rows[RUN].drop_duplicates())
     for _, group in rows.groupby([*RUN, "dataset"], sort=False):
-        one_protocol(group, source)
         yield _measured(source, endpoint, group.reset_index(drop=True), runs, how)
 
 

@@ -15,8 +15,8 @@ import numpy.typing as npt
 
 from fastclip.exports.base import Export, Options, Selection
 from fastclip.exports.folder import plain, unique_name, write_folder
-from fastclip.exports.protocols import condition
 from fastclip.files import readable_json
+from fastclip.results.protocols import condition
 from fastclip.results.record import Record, read_items
 from fastclip.results.sightings import Sighting
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from fastclip.errors import RefusalError, UsageError
 from fastclip.exports import EXPORTS
 from fastclip.exports.base import Export, Options, Selection
-from fastclip.exports.protocols import choose, refuse_several
+from fastclip.results.protocols import choose, refuse_several
 from fastclip.results.table import measurements
 
 
@@ -41,9 +41,9 @@ def export(
     form = EXPORTS.get(to)
     _check_options(to, form, options)
     selection = _select(out, to, form, task)
-    selection = choose(selection, protocols)
+    selection = Selection(out, tuple(choose(selection.measured, protocols)))
     if form.one_protocol:
-        refuse_several(selection)
+        refuse_several(selection.measured, out, ", or export csv or parquet, which hold them all")
     name = form.target.format(task=selection.tasks[0])
     target = out / "exports" / name if target is None else target
     try:

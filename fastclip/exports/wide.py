@@ -9,9 +9,9 @@ from typing import Any
 
 from fastclip.evaluators.base import Score
 from fastclip.exports.base import Export, Options, Selection
-from fastclip.exports.protocols import condition
 from fastclip.exports.tables import check_suffix, write_dictionary, write_frame
 from fastclip.results.dictionary import PLACE, ROWS, Column, metric_column
+from fastclip.results.protocols import condition
 from fastclip.results.record import Record
 from fastclip.results.sightings import Sighting
 

@@ -108,11 +108,6 @@ def build_table(out: Path) -> pd.DataFrame:
     return rows_of(measurements(out))
 
 
-def build_rows(sightings: Sequence[Sighting], records: Sequence[Record]) -> pd.DataFrame:
-    """The rows of some records."""
-    return rows_of(join(sightings, records))
-
-
 def rows_of(measured: Sequence[Measurement]) -> pd.DataFrame:
     """One row per score of these measurements, columns as in `COLUMNS`."""
     import pandas as pd

@@ -18,8 +18,8 @@ from fastclip.distortions.levels import parse
 from fastclip.errors import FastclipError, RefusalError, UsageError
 from fastclip.exports import EXPORTS
 from fastclip.exports.base import Options
-from fastclip.exports.protocols import condition
 from fastclip.exports.run import export
+from fastclip.results.protocols import condition
 from fastclip.results.record import read_record
 
 

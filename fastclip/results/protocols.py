@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from fastclip.errors import UsageError
-from fastclip.exports.base import Selection
 from fastclip.files import canonical_json
 from fastclip.results.record import Record
+from fastclip.results.table import Measurement
 
 NOT_STRENGTH = ("kind", "level", "definition")
 
@@ -31,7 +32,42 @@ def condition(record: Record) -> str:
     return f"{distortion['kind']}@{distortion['level']:g}{''.join(others)}"
 
 
-def choose(selection: Selection, prefixes: Sequence[str]) -> Selection:
+def of_one_kind(
+    records: Sequence[Record], out: Path, engine: str | None = None, precision: str | None = None
+) -> list[Record]:
+    """The records of one engine and precision.
+
+    Args:
+        out: the folder, for messages.
+        engine, precision: None takes any.
+
+    Raises:
+        UsageError: no record is of these, or records of several kinds are.
+    """
+    kinds = sorted({(record.engine, record.precision) for record in records})
+    words = ", ".join(f"{e} {p} ({_checkpoints(records, (e, p))})" for e, p in kinds)
+    wanted = [k for k in kinds if engine in (None, k[0]) and precision in (None, k[1])]
+    if not wanted:
+        raise UsageError(
+            f"no record is of {engine or 'any engine'}, {precision or 'any precision'}",
+            where=out,
+            mend=f"there are: {words}",
+        )
+    if len(wanted) > 1:
+        raise UsageError(
+            f"this folder holds records of several kinds, which must not be compared: {words}",
+            where=out,
+            mend="choose with --precision or --engine",
+        )
+    return [record for record in records if (record.engine, record.precision) == wanted[0]]
+
+
+def _checkpoints(records: Sequence[Record], kind: tuple[str, str]) -> str:
+    ids = {r.checkpoint_id for r in records if (r.engine, r.precision) == kind}
+    return f"{len(ids)} checkpoint{'s' * (len(ids) != 1)}"
+
+
+def choose(measured: Sequence[Measurement], prefixes: Sequence[str]) -> list[Measurement]:
     """Keep the chosen protocols wherever they compete with others; keep all that do not compete.
 
     Args:
@@ -40,7 +76,7 @@ def choose(selection: Selection, prefixes: Sequence[str]) -> Selection:
     Raises:
         UsageError: a prefix fits no protocol; lists those there are.
     """
-    known = {m.record.protocol_id: m.record for m in selection.measured}
+    known = {m.record.protocol_id: m.record for m in measured}
     for prefix in prefixes:
         if not any(name.startswith(prefix) for name in known):
             there = ", ".join(f"{name} ({_title(record)})" for name, record in known.items())
@@ -49,25 +85,26 @@ def choose(selection: Selection, prefixes: Sequence[str]) -> Selection:
             )
     chosen = {name for name in known if name.startswith(tuple(prefixes))}
     settled = {_number(known[name]) for name in chosen}
-    kept = [
-        m
-        for m in selection.measured
-        if m.record.protocol_id in chosen or _number(m.record) not in settled
+    return [
+        m for m in measured if m.record.protocol_id in chosen or _number(m.record) not in settled
     ]
-    return Selection(selection.out, tuple(kept))
 
 
-def refuse_several(selection: Selection) -> None:
+def refuse_several(measured: Sequence[Measurement], out: Path, mend: str = "") -> None:
     """Refuse numbers of one name that were measured by several protocols.
 
     Architectures may differ in protocol (input size, mean, tokenizer); checkpoints of one
     architecture may not.
 
+    Args:
+        out: the folder, for messages.
+        mend: what else a user may do.
+
     Raises:
         UsageError: names the protocols, what they differ in, and how to choose.
     """
     found: dict[tuple[str, ...], dict[str, Record]] = {}
-    for m in selection.measured:
+    for m in measured:
         found.setdefault(_number(m.record), {})[m.record.protocol_id] = m.record
     several = [protocols for protocols in found.values() if len(protocols) > 1]
     if several:
@@ -76,8 +113,8 @@ def refuse_several(selection: Selection) -> None:
         raise UsageError(
             f"{_title(next(iter(protocols.values())))} was measured by {len(protocols)} "
             f"protocols{more}: {_differences(protocols)}",
-            where=selection.out,
-            mend="choose with --protocol ID, or export csv or parquet, which hold them all",
+            where=out,
+            mend=f"choose with --protocol ID{mend}",
         )
 
 
