@@ -9,9 +9,10 @@ from made_analysis import made_analysis, made_rows
 
 from fastclip.report.write import write_report
 
-pytestmark = needs_chromium
-
 HOSTILE = """<img src=x onerror="document.title='x'"> & 'q' "d" </script>"""
+
+
+pytestmark = needs_chromium
 
 
 @pytest.fixture(scope="module")

@@ -25,7 +25,12 @@ function chartLayout(more) {
 /** Draw when the node comes into view, and again after each change and each change of width. */
 function lazily(node, draw) {
   let seen = false, width = 0;
-  const again = () => { if (seen) { width = node.clientWidth; draw(node, width); } };
+  const again = () => {
+    if (!seen) return;
+    width = node.clientWidth;
+    draw(node, width);
+    if (node.firstChild) node.style.minHeight = "0";
+  };
   const see = () => { if (!seen) { seen = true; again(); } };
   watchers.push(again);
   new IntersectionObserver((entries, observer) => {

@@ -23,7 +23,6 @@ function drawStack(node, panels, width, panelHeight) {
     range: axis.range, tickvals: axis.ticks, ticktext: axis.labels, anchor: "free", position: 0,
     title: { text: axisTitle(axis), standoff: 6 },
   });
-  node.style.minHeight = `${height}px`;
   Plotly.react(node, traces, layout, QUIET);
   return { axis, margin, width };
 }
