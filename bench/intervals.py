@@ -149,10 +149,10 @@ def main() -> None:
     """Prints the JSON."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--metrics", nargs="+", default=["srcc"])
-    parser.add_argument("--spreads", nargs="+", type=float, default=[0.1, 0.2, 0.3])
-    parser.add_argument("--simulations", type=int, default=2000)
-    parser.add_argument("--bootstraps", type=int, default=400)
-    parser.add_argument("--resamples", type=int, default=500)
+    parser.add_argument("--spreads", nargs="+", type=float, default=[0.2])
+    parser.add_argument("--simulations", type=int, default=1500)
+    parser.add_argument("--bootstraps", type=int, default=600)
+    parser.add_argument("--resamples", type=int, default=400)
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     table = SHARED / "mos" / "tid2013_mos_with_names.txt"
