@@ -29,16 +29,14 @@ import click
 @click.option("-q", "--quiet", is_flag=True, help="Only the results.")
 @click.option("--no-progress", is_flag=True, help="Plain lines, no live bars.")
 def command(output_dir: Path, seed: int, threads: int, quiet: bool, no_progress: bool) -> int:
-    """Train a tiny CLIP on a drawn world, sweep its checkpoints, draw the curves.
+    """Train a tiny CLIP on a drawn world, sweep its checkpoints, report what they show.
 
     Needs no download and a few minutes on two cores. The toy sets have the published layouts of
     TID2013, cue-conflict and CIFAR-100; their pictures and scores are synthetic.
     """
     from fastclip.cli.summary import print_summary
-    from fastclip.demo.findings import findings
     from fastclip.demo.run import run_demo
     from fastclip.demo.train import Training
-    from fastclip.demo.world import CLASSES
     from fastclip.sweeper.progress import Progress
 
     training = Training(seed=seed)
@@ -52,10 +50,10 @@ def command(output_dir: Path, seed: int, threads: int, quiet: bool, no_progress:
             say=(lambda text: None) if quiet else lambda text: click.echo(text, err=True),
         )
     print_summary(output_dir / "sweep", demo.outcome)
-    click.echo("\nWhat this run shows (one run, synthetic pictures, no human data):")
-    for sentence in findings(demo.rows, len(CLASSES)):
+    click.echo("\nWhat this run shows (synthetic pictures, no human data):")
+    for sentence in demo.analysis.sentences:
         click.echo(f"- {sentence}")
-    click.echo(f"\nFigure: {demo.figure}")
+    click.echo(f"\nReport: {demo.report}\nFigures: {demo.figures}")
     click.echo("Time: " + ", ".join(f"{k} {v:.0f} s" for k, v in demo.seconds.items()))
     return demo.outcome.exit_code
 

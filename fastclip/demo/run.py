@@ -1,4 +1,4 @@
-"""The demo: draw a world, train on it, write held-out sets, sweep them, draw the curves."""
+"""The demo: draw a world, train on it, write held-out sets, sweep them, report."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from fastclip.machine import usable_cores
 if TYPE_CHECKING:
     import pandas as pd
 
+    from fastclip.analysis.base import Analysis
     from fastclip.sweeper.group import Outcome
     from fastclip.sweeper.progress import Progress
 
@@ -42,14 +43,17 @@ class Demo:
 
     Attributes:
         rows: the tidy rows of its sweep.
-        figure: the PNG; an SVG lies beside it.
+        analysis: what its curves show.
+        report: the HTML page; `figures` has its figures as PNG and SVG.
         seconds: wall time of each stage; stages that an earlier run had done are absent.
     """
 
     output_dir: Path
     rows: pd.DataFrame
     outcome: Outcome
-    figure: Path
+    analysis: Analysis
+    report: Path
+    figures: Path
     seconds: dict[str, float] = field(default_factory=dict)
 
 
@@ -65,8 +69,8 @@ def run_demo(
 ) -> Demo:
     """Run all stages; what an earlier run with the same settings finished is kept.
 
-    Writes `logs/toy/` (checkpoints and `params.txt`), `data/toy-*`, `sweep/`, `curves.png` and
-    `.svg`, `timings.json` and the cache of pictures under `output_dir`.
+    Writes `logs/toy/` (checkpoints and `params.txt`), `data/toy-*`, `sweep/`, `report.html`,
+    `figures/`, `timings.json` and the cache of pictures under `output_dir`.
 
     Args:
         seed: of pictures, captions, weights and distortions.
@@ -79,7 +83,9 @@ def run_demo(
     Raises:
         UsageError: `output_dir` holds files of somebody else.
     """
-    from fastclip.report.figure import draw_curves
+    from fastclip.analysis.run import analyze, write_analysis
+    from fastclip.analysis.source import read_source
+    from fastclip.report.write import write_report
     from fastclip.sweeper.config import SweepConfig
     from fastclip.sweeper.run import sweep
 
@@ -121,14 +127,17 @@ def run_demo(
     )
     with _timed(seconds, "sweep"):
         outcome = sweep(config, progress)
-    rows = outcome.rows
-    assert rows is not None  # a sweep that returns has written its table
-    figure = output_dir / "curves.png"
-    with _timed(seconds, "figure"):
-        draw_curves(rows, figure, sets.STAMP, {"toy-cifar": 1 / len(world.CLASSES)})
+    with _timed(seconds, "analysis"):
+        source = read_source(out)
+        analysis = analyze(source, threads=threads)
+        write_analysis(out, analysis)
+    report_file = output_dir / "report.html"
+    figures = output_dir / "figures"
+    with _timed(seconds, "report"):
+        write_report(out, source.rows, analysis, report_file, stamp=sets.STAMP, figures=figures)
     seconds["total"] = sum(seconds.values())
     _write_timings(output_dir / "timings.json", seconds, threads)
-    return Demo(output_dir, rows, outcome, figure, seconds)
+    return Demo(output_dir, source.rows, outcome, analysis, report_file, figures, seconds)
 
 
 @contextmanager

@@ -29,10 +29,12 @@ def test_the_whole_demo_and_its_resume(tmp_path, monkeypatch):
     steps = rows.drop_duplicates("step")
     assert (steps["samples_seen"] == steps["step"] * 16).all()
     assert set(rows["arch"]) == {"toy-clip"}
-    assert demo.figure.stat().st_size > 10_000
+    assert len(demo.analysis.sentences) == 3
+    assert demo.report.stat().st_size > 1_000_000
+    assert (demo.figures / "training.png").stat().st_size > 10_000
     assert any("Mannos and Sakrison" in line for line in said)
     timings = json.loads((tmp_path / "timings.json").read_text())
-    assert {"train", "sets", "sweep", "figure", "total"} == set(timings["seconds"])
+    assert {"train", "sets", "sweep", "analysis", "report", "total"} == set(timings["seconds"])
 
     before = [path.stat().st_mtime_ns for path in paths]
     again = run.run_demo(tmp_path, training=TINY, threads=1)
