@@ -8,7 +8,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fastclip.results.record import read_records
+from fastclip.report.curves import condition_name
+from fastclip.results.record import newest_revisions, read_records
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -66,8 +67,11 @@ def protocol_of(out: Path, rows: pd.DataFrame) -> list[list[str]]:
     config = out / "config.json"
     settled = json.loads(config.read_bytes()) if config.is_file() else {}
     lines = [
-        [f"{task}, {dataset}", _method(protocol)]
-        for (task, dataset), protocol in _protocols(out).items()
+        [
+            f"{task}, {dataset}",
+            "; ".join(dict.fromkeys(word for p in found for word in _words_of(p))),
+        ]
+        for (task, dataset), found in _protocols(out).items()
     ]
     if settled:
         engine = f"{settled['engine']}, {settled['precision']} on {settled.get('device', 'cpu')}"
@@ -76,26 +80,25 @@ def protocol_of(out: Path, rows: pd.DataFrame) -> list[list[str]]:
     return [*lines, ["protocols", ids]]
 
 
-def _protocols(out: Path) -> dict[tuple[str, str], Mapping[str, Any]]:
-    """The last protocol of each task and data set that a record has."""
-    return {
-        (record.task, record.dataset): record.protocol
-        for record in read_records(out)
-        if record.task != "embedding-diagnostics"
-    }
+def _protocols(out: Path) -> dict[tuple[str, str], list[Mapping[str, Any]]]:
+    """The protocols of each task and data set that the records have."""
+    found: dict[tuple[str, str], dict[str, Mapping[str, Any]]] = {}
+    for record in newest_revisions(list(read_records(out))):
+        if record.task != "embedding-diagnostics":
+            task = found.setdefault((record.task, record.dataset), {})
+            task[record.protocol_id] = record.protocol
+    return {key: list(protocols.values()) for key, protocols in found.items()}
 
 
-def _method(protocol: Mapping[str, Any]) -> str:
+def _words_of(protocol: Mapping[str, Any]) -> Iterator[str]:
     """The choices of one protocol that readers ask for."""
-    pixels = protocol.get("pixels", {})
-    words = [f"{pixels['height']} px, {pixels['resize_mode']}, {pixels['interpolation']}"]
+    pixels = protocol["pixels"]
+    yield f"{pixels['height']} px, {pixels['resize_mode']}, {pixels['interpolation']}"
     if "distances" in protocol:
-        words.append(f"distances {', '.join(protocol['distances'])}")
+        yield f"distances {', '.join(protocol['distances'])}"
     if "prompts_name" in protocol:
-        words.append(f"prompts {protocol['prompts_name']}")
+        yield f"prompts {protocol['prompts_name']}"
     if protocol.get("distortion"):
         distortion = protocol["distortion"]
-        words.append(
-            f"{distortion['kind']} {distortion['level']:g} at {protocol['noise_at']} resolution"
-        )
-    return "; ".join(words)
+        name = condition_name(distortion["kind"], distortion["level"])
+        yield f"{name} at {protocol['noise_at']} resolution"

@@ -125,7 +125,7 @@ KINDS = {
     "peak": "rises, then falls",
     "rise": "rises",
     "fall": "falls",
-    "undecided": "no trend and no peak that can be told from noise",
+    "undecided": "no distinguishable trend or peak",
     "too_few": "too few checkpoints to say",
 }
 """`Verdict.kind` in words."""

@@ -156,7 +156,7 @@ function nameLines({ domain, height, inner, narrow }, lines, context, range, lay
   const names = new Map();
   for (const c of context) {
     const outside = c.value > range[1] ? " \u2191" : c.value < range[0] ? " \u2193" : "";
-    names.set(`${c.label} ${number(c.value, 2)}${outside}`, { y: c.value, colour: SOFT });
+    names.set(narrow ? `${number(c.value, 2)}${outside} ${c.label}` : `${c.label} ${number(c.value, 2)}${outside}`, { y: c.value, colour: SOFT });
   }
   for (const line of lines) {
     const last = line.value.findLast((v) => v !== null);
