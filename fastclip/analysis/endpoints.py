@@ -39,8 +39,12 @@ def primary(config: Mapping[str, Any]) -> list[Endpoint]:
             unit=UNITS[task],
             primary=True,
         )
-        for task, body in declared(config).items()
+        for task, body in sorted(declared(config).items(), key=lambda item: _rank(item[0]))
     ]
+
+
+def _rank(task: str) -> int:
+    return list(TITLES).index(task)
 
 
 def exploratory(rows: pd.DataFrame, config: Mapping[str, Any]) -> list[Endpoint]:

@@ -33,6 +33,7 @@ REASONS = {
     "constant": "not tested: a curve does not move",
     "too_few_runs": f"not tested: fewer than {RUNS} runs of {RUN_CHECKPOINTS} checkpoints",
 }
+NONE = "not tested: no checkpoint that both can use"
 NO_PLACE = "not tested: no samples seen, steps or epochs that increase"
 
 
@@ -51,6 +52,8 @@ def link_of(a: Curve, b: Curve) -> Link:
     samples, first, second = common(a, b)
     level = level_correlation([first, second])[0, 1] if len(first) else np.nan
     link = Link(name(a), name(b), a.run, len(first), _known(level), None, None, "", NO_PLACE)
+    if not len(first):
+        return replace(link, reason=NONE)
     if samples is None:
         return link
     moves = increments_link(samples, first, second)
