@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fastclip.statistics.batched import correlate
+from fastclip.statistics.correlation import partial
 from fastclip.statistics.curves.base import PairedCurve, to_scale
 from fastclip.statistics.intervals.correlations import members_of
 from fastclip.statistics.intervals.ratios import (
@@ -66,20 +67,16 @@ def partial_curve(
     clusters: npt.ArrayLike,
     how: Resampling,
 ) -> PairedCurve:
-    """The curve of the partial Spearman correlation of `scores` and `target` given `given` `[N]`.
-
-    (r_xy - r_xz r_yz) / sqrt((1 - r_xz^2) (1 - r_yz^2)), in every resample.
+    """The curve of the partial Spearman correlation of `scores` and `target` given `given` `[N]`,
+    in every resample (`statistics.correlation.partial`).
     """
     every = [np.arange(scores.shape[1])]
     third = np.asarray(target, np.float64)[None]
     with_target = _coefficients("srcc", scores, target, every, clusters, how)
     with_given = _coefficients("srcc", scores, given, every, clusters, how)
     between = _coefficients("srcc", third, given, every, clusters, how)
-    parts = [
-        (xy - xz * yz) / np.sqrt((1 - xz**2) * (1 - yz**2))
-        for xy, xz, yz in zip(with_target, with_given, between, strict=True)
-    ]
-    return _fisher_curve(parts[0][:, 0], parts[1][:, 0, 1:])
+    drawn, left_out = map(partial, with_target, with_given, between)
+    return _fisher_curve(drawn[:, 0], left_out[:, 0, 1:])
 
 
 def shape_bias_curves(

@@ -40,7 +40,7 @@ def type_findings(
             continue
         groups = [np.flatnonzero(items["type"].astype(str) == name) for name in types]
         found = [
-            judge(paired)
+            judge(paired, with_set=False)
             for paired in correlation_curves(
                 endpoint.metric, scores, items["score"], groups, items["reference"], how
             )

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fastclip.report.curves import condition_name
+from fastclip.report.style import condition_name
 from fastclip.results.record import newest_revisions, read_records
 
 if TYPE_CHECKING:

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fastclip.files import atomic_path
-from fastclip.report.curves import ORDER, X_LABELS, Curve, Panel
+from fastclip.report.style import FAINT, INK, ORDER, X_LABELS
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
-
-INK, FAINT = "#222222", "#7A7A7A"
 
 STYLE: Any = {
     "font.family": "sans-serif",
@@ -40,34 +39,68 @@ STYLE: Any = {
 }
 
 
-def draw_panel(axes: Axes, x_column: str, panel: Panel, *, name_in_ink: bool) -> None:
+@dataclass(frozen=True)
+class DrawnLine:
+    """One line: x and y in the order of x; y is NaN where it is NA, and the line broken.
+
+    `certain` is False where the point is flagged (a model at chance). `low` and `high` bound each
+    point at 95 %, `band_low` and `band_high` all points together, NaN where there is no interval;
+    empty where there is none at all. `best` indexes the 95 % confidence set for the highest point.
+    """
+
+    label: str
+    colour: str
+    x: list[float]
+    y: list[float]
+    certain: list[bool]
+    style: Mapping[str, Any] = field(default_factory=dict)
+    faint: bool = False
+    low: list[float] = field(default_factory=list)
+    high: list[float] = field(default_factory=list)
+    band_low: list[float] = field(default_factory=list)
+    band_high: list[float] = field(default_factory=list)
+    best: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class DrawnPanel:
+    """One panel: its lines, its reference lines by name.
+
+    `ranges` are (low, high) of shaded reference ranges.
+    """
+
+    title: str
+    subtitle: str
+    lines: list[DrawnLine]
+    rules: dict[str, float] = field(default_factory=dict)
+    ranges: tuple[tuple[float, float], ...] = ()
+
+
+def draw_panel(axes: Axes, x_column: str, panel: DrawnPanel, *, name_in_ink: bool) -> None:
     """Title and lines of a panel, each line named at its right end.
 
     `name_in_ink`: the names hold for lines of several colours.
     """
     axes.set_title(panel.title, pad=18)
-    subtitle = panel.subtitle if panel.curves else "not measured"
+    subtitle = panel.subtitle if panel.lines else "not measured"
     axes.text(0, 1.03, subtitle, transform=axes.transAxes, color=FAINT, va="bottom", fontsize=8)
-    if not panel.curves:
+    if not panel.lines:
         axes.set_axis_off()
         return
     for low, high in panel.ranges:
         axes.axhspan(low, high, color=FAINT, alpha=0.15, linewidth=0, zorder=0)
-    for curve in panel.curves:
-        _draw_intervals(axes, curve)
-        _draw_line(axes, curve)
-    _draw_sets(axes, [curve for curve in panel.curves if curve.best])
-    set_x(axes, x_column, sorted({x for curve in panel.curves for x in curve.x}))
-    if panel.unit_scale:
-        lowest = min(y for curve in panel.curves for y in curve.y if y == y)
-        axes.set_ylim(min(0.0, max(lowest, -0.2)), 1)  # a drop at chance can be far below 0
+    for line in panel.lines:
+        _draw_intervals(axes, line)
+        _draw_line(axes, line)
+    _draw_sets(axes, [line for line in panel.lines if line.best])
+    set_x(axes, x_column, sorted({x for line in panel.lines for x in line.x}))
     for y in panel.rules.values():
         axes.axhline(y, color=FAINT, linewidth=0.8, linestyle=(0, (1, 2)), zorder=0)
     names = {label: (y, FAINT) for label, y in panel.rules.items()}
-    for curve in panel.curves:
-        if curve.label and curve.label not in names:
-            colour = FAINT if curve.faint else INK if name_in_ink else curve.colour
-            names[curve.label] = ([y for y in curve.y if y == y][-1], colour)
+    for line in panel.lines:
+        if line.label and line.label not in names:
+            colour = FAINT if line.faint else INK if name_in_ink else line.colour
+            names[line.label] = ([y for y in line.y if y == y][-1], colour)
     _name_lines(axes, names)
 
 
@@ -84,53 +117,46 @@ def _name_lines(axes: Axes, names: Mapping[str, tuple[float, str]]) -> None:
         )  # fmt: skip
 
 
-def _draw_line(axes: Axes, curve: Curve) -> None:
-    """The line, thin and hollow where the model is at chance, and its ring."""
-    width, colour = (0.9, FAINT) if curve.faint else (1.8, curve.colour)
-    options = {"color": colour, "linewidth": width, **curve.style}
-    if not all(curve.certain):
-        axes.plot(curve.x, curve.y, **{**options, "linewidth": 0.9, "alpha": 0.45})
-        doubtful = [float("nan") if ok else y for y, ok in zip(curve.y, curve.certain, strict=True)]
+def _draw_line(axes: Axes, line: DrawnLine) -> None:
+    """The line, thin and hollow where the model is at chance."""
+    width, colour = (0.9, FAINT) if line.faint else (1.8, line.colour)
+    options = {"color": colour, "linewidth": width, **line.style}
+    pairs = list(zip(line.y, line.certain, strict=True))
+    if not all(line.certain):
+        axes.plot(line.x, line.y, **{**options, "linewidth": 0.9, "alpha": 0.45})
+        doubtful = [float("nan") if certain else y for y, certain in pairs]
         axes.plot(
-            curve.x, doubtful, "o", markersize=3, markerfacecolor="white", markeredgecolor=colour,
+            line.x, doubtful, "o", markersize=3, markerfacecolor="white", markeredgecolor=colour,
             markeredgewidth=0.8,
         )  # fmt: skip
-    sure = [y if ok else float("nan") for y, ok in zip(curve.y, curve.certain, strict=True)]
-    axes.plot(curve.x, sure, **options)
-    known = [(y, x) for y, x in zip(sure, curve.x, strict=True) if y == y]
-    if curve.marked and known:
-        y, x = max(known)
-        axes.plot(
-            [x], [y], marker="o", markersize=5.5, markerfacecolor="white",
-            markeredgecolor=colour, markeredgewidth=1.4, clip_on=False, zorder=5,
-        )  # fmt: skip
+    axes.plot(line.x, [y if certain else float("nan") for y, certain in pairs], **options)
 
 
 DENSE = 40
 """From so many points on, intervals are shaded and not drawn as bars."""
 
 
-def _draw_intervals(axes: Axes, curve: Curve) -> None:
+def _draw_intervals(axes: Axes, line: DrawnLine) -> None:
     """The band of the whole curve, shaded, and the interval of each point."""
-    if curve.faint:
+    if line.faint:
         return
-    x, colour = curve.x, curve.colour
-    if curve.band_low:
-        axes.fill_between(x, curve.band_low, curve.band_high, color=colour, alpha=0.14, linewidth=0)
-    if curve.low and len(x) > DENSE:
-        axes.fill_between(x, curve.low, curve.high, color=colour, alpha=0.22, linewidth=0)
-    elif curve.low:
-        axes.vlines(x, curve.low, curve.high, color=colour, linewidth=0.7, alpha=0.8)
+    x, colour = line.x, line.colour
+    if line.band_low:
+        axes.fill_between(x, line.band_low, line.band_high, color=colour, alpha=0.14, linewidth=0)
+    if line.low and len(x) > DENSE:
+        axes.fill_between(x, line.low, line.high, color=colour, alpha=0.22, linewidth=0)
+    elif line.low:
+        axes.vlines(x, line.low, line.high, color=colour, linewidth=0.7, alpha=0.8)
 
 
-def _draw_sets(axes: Axes, curves: Sequence[Curve]) -> None:
+def _draw_sets(axes: Axes, lines: Sequence[DrawnLine]) -> None:
     """Confidence sets for the highest point, as bars on the axis; broken where the set is."""
-    for row, curve in enumerate(curves):
+    for row, line in enumerate(lines):
         height = 0.018 + 0.03 * row
-        inside = [x if i in curve.best else float("nan") for i, x in enumerate(curve.x)]
+        inside = [x if i in line.best else float("nan") for i, x in enumerate(line.x)]
         axes.plot(
             inside, [height] * len(inside), transform=axes.get_xaxis_transform(),
-            color=curve.colour, linewidth=2.6, marker="s", markersize=2.6, markeredgewidth=0,
+            color=line.colour, linewidth=2.6, marker="s", markersize=2.6, markeredgewidth=0,
             solid_capstyle="butt",
         )  # fmt: skip
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from fastclip.analysis.base import Analysis, Context, Curve
 from fastclip.analysis.endpoints import matching
-from fastclip.report.curves import condition_name
 from fastclip.report.lines import Group, Line, line_of, lines_of
+from fastclip.report.style import condition_name
 
 if TYPE_CHECKING:
     import pandas as pd

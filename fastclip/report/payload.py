@@ -13,7 +13,6 @@ from fastclip import __version__
 from fastclip.analysis.base import Analysis, Curve
 from fastclip.report import sections
 from fastclip.report.commands import commands_of, protocol_of
-from fastclip.report.curves import COLOURS, ORDER, X_LABELS
 from fastclip.report.lines import Group, Line, Places, known_axes
 from fastclip.report.panels import (
     TITLES,
@@ -25,6 +24,7 @@ from fastclip.report.panels import (
     training_panels,
 )
 from fastclip.report.pictures import flips, misjudged
+from fastclip.report.style import COLOURS, ORDER, X_LABELS
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -134,7 +134,8 @@ KINDS = {
 def _lead(curve: Curve, groups: Sequence[Group]) -> str:
     """The sentence of a curve in a few words."""
     run = f"{curve.run}, " if len(groups) > 1 else ""
-    return f"{run}{curve.endpoint.title.split(' (')[0]}: {KINDS[curve.verdict.kind]}."
+    said = KINDS[curve.verdict.kind] if any(curve.usable) else "cannot be judged"
+    return f"{run}{curve.endpoint.title.split(' (')[0]}: {said}."
 
 
 def _title(rows: pd.DataFrame, groups: Sequence[Group]) -> str:

@@ -9,9 +9,8 @@ from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
 from fastclip.analysis.base import Analysis
-from fastclip.report import curves, sections
-from fastclip.report.curves import COLOURS, DASHED, DOTTED
-from fastclip.report.draw import FAINT, INK, STYLE, draw_panel, save
+from fastclip.report import sections
+from fastclip.report.draw import STYLE, DrawnLine, DrawnPanel, draw_panel, save
 from fastclip.report.lines import Group, Line, Places, known_axes
 from fastclip.report.panels import (
     DOT,
@@ -22,6 +21,7 @@ from fastclip.report.panels import (
     training_panels,
 )
 from fastclip.report.plates_more import draw_against, draw_categories, draw_heat_map
+from fastclip.report.style import COLOURS, DASHED, DOTTED, FAINT, INK, STAMP_INK
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -153,7 +153,7 @@ def _limit(axes: Axes, panel: Panel) -> None:
         axes.set_ylim(min(0.0, panel.low), max(high, panel.high or 0.0))
 
 
-def _as_drawn(panel: Panel, axis: str, colours: Colours) -> curves.Panel:
+def _as_drawn(panel: Panel, axis: str, colours: Colours) -> DrawnPanel:
     """A panel on one axis of training, as `draw_panel` takes it."""
     values = [v for line in panel.lines for v in line.value if v is not None]
     low, high = min(values), max(values)
@@ -161,7 +161,7 @@ def _as_drawn(panel: Panel, axis: str, colours: Colours) -> curves.Panel:
     if panel.low is not None:
         low, high = min(low, panel.low), max(high, panel.high or high)
     rules = {
-        fill(f"{c.label} {c.value:.2f}", 16): c.value
+        fill(f"{c.label} {c.value:.2f}", 14): c.value
         for c in panel.context
         if low - near <= c.value <= high + near
     }
@@ -170,7 +170,7 @@ def _as_drawn(panel: Panel, axis: str, colours: Colours) -> curves.Panel:
         for c in panel.context
         if c.low is not None and c.high is not None and low - near <= c.value <= high + near
     )
-    return curves.Panel(
+    return DrawnPanel(
         panel.title,
         panel.subtitle if len(panel.subtitle) < 50 else panel.subtitle.split(DOT)[0],
         [_curve(line, axis, colours) for line in panel.lines],
@@ -179,14 +179,14 @@ def _as_drawn(panel: Panel, axis: str, colours: Colours) -> curves.Panel:
     )
 
 
-def _curve(line: Line, axis: str, colours: Colours) -> curves.Curve:
+def _curve(line: Line, axis: str, colours: Colours) -> DrawnLine:
     x = _axis_values(line.places, axis)
     kept = [i for i, v in enumerate(x) if v is not None]
 
     def numbers(values: Sequence[float | None]) -> list[float]:
         return [float("nan") if values[i] is None else float(values[i] or 0.0) for i in kept]
 
-    return curves.Curve(
+    return DrawnLine(
         line.label,
         colours[line.group],
         numbers(x),
@@ -214,7 +214,7 @@ def _finish(figure: Figure, names: Mapping[str, str], stamp: str | None) -> None
     from matplotlib.lines import Line2D
 
     if stamp:
-        figure.text(0.01, 0.01, stamp, color="#B03A00", weight="bold", va="bottom", fontsize=7)
+        figure.text(0.01, 0.01, stamp, color=STAMP_INK, weight="bold", va="bottom", fontsize=7)
     if len(names) > 1:
         handles = [Line2D([], [], color=colour, linewidth=1.8) for colour in names.values()]
         figure.legend(

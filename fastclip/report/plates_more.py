@@ -6,9 +6,9 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from fastclip.report.curves import DASHED, DOTTED
-from fastclip.report.draw import FAINT, short
+from fastclip.report.draw import short
 from fastclip.report.lines import Group, Places
+from fastclip.report.style import DASHED, DOTTED, FAINT
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fastclip.analysis.base import Analysis, Context
-from fastclip.report.curves import condition_name
 from fastclip.report.lines import Line, Places, line_of, lines_of, places_of
 from fastclip.report.panels import primary_curves
+from fastclip.report.style import condition_name
 
 if TYPE_CHECKING:
     import pandas as pd

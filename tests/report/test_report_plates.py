@@ -49,3 +49,12 @@ def test_other_distortions_are_drawn_beside_the_headline():
     assert [(line.label, line.faint) for line in drop.lines] == [
         ("contrast 0.4", True), ("noise \N{GREEK SMALL LETTER SIGMA} 0.1", False),
     ]  # fmt: skip
+
+
+def test_equal_rows_draw_equal_bytes(tmp_path):
+    rows = made_rows(5, tasks=("iqa",))
+    once, again = tmp_path / "once", tmp_path / "again"
+    for folder in (once, again):
+        write_plates(folder, rows, made_analysis(rows))
+    for path in once.iterdir():
+        assert path.read_bytes() == (again / path.name).read_bytes()

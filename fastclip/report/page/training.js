@@ -58,6 +58,7 @@ const INVERTED = { ...VERDICTS, peak: "falls, then rises", rise: "falls", fall: 
 function verdictWords(panel, lines) {
   const tested = panel.key === "accuracy" ? [] : lines.filter((line) => line.verdict && !line.faint);
   if (tested.length !== 1) return "";
+  if (!tested[0].usable.some(Boolean)) return "cannot be judged";
   return (panel.key === "texture" ? INVERTED : VERDICTS)[tested[0].verdict] ?? "";
 }
 
