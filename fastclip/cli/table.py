@@ -18,9 +18,10 @@ import click
 )
 def command(out: Path, interval: str) -> int:
     """Rebuild OUT/results.csv and OUT/results.parquet from the records."""
-    from fastclip.results.table import write_table
+    from fastclip.results.intervals import with_intervals
+    from fastclip.results.table import measurements, write_table
 
-    rows = write_table(out, interval)
+    rows = write_table(out, with_intervals(out, measurements(out), interval))
     checkpoints = rows["checkpoint_id"].nunique()
     click.echo(f"{len(rows)} rows of {checkpoints} checkpoints: {out / 'results.csv'}")
     return 0

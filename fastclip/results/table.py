@@ -117,18 +117,13 @@ def rows_of(measured: Sequence[Measurement]) -> pd.DataFrame:
     return frame.astype(COLUMNS)
 
 
-def write_table(out: Path, interval: str | None = None) -> pd.DataFrame:
+def write_table(out: Path, measured: Sequence[Measurement] | None = None) -> pd.DataFrame:
     """Rebuild `results.csv` and `results.parquet`; returns the rows.
 
     Args:
-        interval: of correlations, computed from the items; None for those on record.
+        measured: what to show, in place of the folder's `measurements`.
     """
-    measured = measurements(out)
-    if interval is not None:
-        from fastclip.results.intervals import with_intervals
-
-        measured = with_intervals(out, measured, interval)
-    frame = rows_of(measured)
+    frame = rows_of(measurements(out) if measured is None else measured)
     with atomic_path(out / "results.csv") as temporary:
         frame.to_csv(temporary, index=False, na_rep="NA", lineterminator="\n")
     with atomic_path(out / "results.parquet") as temporary:
