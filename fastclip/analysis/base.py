@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from fastclip.statistics.curves.peak import Contrast as Difference
+from fastclip.statistics.curves.peak import Peak
 
 Numbers = tuple[float | None, ...]
 
@@ -36,31 +36,6 @@ class Endpoint:
 
 
 @dataclass(frozen=True)
-class Verdict:
-    """What a curve shows.
-
-    Attributes:
-        kind: "peak" (rises from the first and falls to the last, both beyond chance), "rise",
-            "fall" (the last is above, below the first), "undecided" (not distinguishable),
-            "too_few" (fewer than 3 usable checkpoints or fewer than 2 units).
-        highest: index of the highest estimate among the curve's points; None with none usable.
-        best: indices of the 95 % confidence set for the checkpoint with the highest population
-            score; may be non-contiguous.
-        rise: highest minus first; fall: last minus highest; change: last minus first. None for
-            "too_few".
-        p: of the peak.
-    """
-
-    kind: str
-    highest: int | None
-    best: tuple[int, ...]
-    rise: Difference | None
-    fall: Difference | None
-    change: Difference | None
-    p: float = 1.0
-
-
-@dataclass(frozen=True)
 class Curve:
     """One endpoint of one run on one data set, over training; lists have one entry per point.
 
@@ -72,7 +47,8 @@ class Curve:
         band_low, band_high: simultaneous over the curve's usable points; None elsewhere.
         usable: False where the point is left out of every statement; `why` says why ("at_chance",
             "clean_at_chance", "NA").
-        scope: what the sentence is about ("this run, over 25 references").
+        scope: what the sentence is about ("this run, over 25 reference pictures").
+        verdict: its indices are those of the points.
     """
 
     endpoint: Endpoint
@@ -95,7 +71,7 @@ class Curve:
     n: int
     n_units: int
     scope: str
-    verdict: Verdict
+    verdict: Peak
     sentence: str
 
 

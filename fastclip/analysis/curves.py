@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from fastclip.analysis.base import Curve, Endpoint, Numbers, Verdict
+from fastclip.analysis.base import Curve, Endpoint, Numbers
 from fastclip.analysis.endpoints import matching
 from fastclip.analysis.replicates import (
     Resampling,
@@ -23,7 +23,7 @@ from fastclip.analysis.sentences import scope, sentence
 from fastclip.analysis.source import Source
 from fastclip.statistics.curves.bands import simultaneous_band
 from fastclip.statistics.curves.base import PairedCurve
-from fastclip.statistics.curves.peak import Contrast, Peak, judge
+from fastclip.statistics.curves.peak import UNJUDGED, judge
 from fastclip.stimuli.sources import counted
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ def _measured(
     )
     low, high = _bands(paired, usable)
     first = group.iloc[0]
-    verdict = _verdict(judge(paired) if paired else None, np.flatnonzero(usable))
+    verdict = judge(paired).among(np.flatnonzero(usable)) if paired else UNJUDGED
     curve = Curve(
         endpoint=endpoint,
         run=str(first["run"]),
@@ -139,28 +139,6 @@ def _bands(paired: PairedCurve | None, usable: npt.NDArray[np.bool_]) -> tuple[N
             for row, value in zip(np.flatnonzero(usable), side, strict=True):
                 band[row] = float(value) if np.isfinite(value) else None
     return tuple(bands[0]), tuple(bands[1])
-
-
-def _verdict(found: Peak | None, rows: npt.NDArray[np.int64]) -> Verdict:
-    """A judgement of the usable points, with indices into all points."""
-    if found is None:
-        return Verdict("too_few", None, (), None, None, None)
-
-    def moved(contrast: Contrast | None) -> Contrast | None:
-        if contrast is None:
-            return None
-        earlier, later = int(rows[contrast.earlier]), int(rows[contrast.later])
-        return Contrast(earlier, later, contrast.value, contrast.low, contrast.high, contrast.p)
-
-    return Verdict(
-        found.kind,
-        None if found.highest is None else int(rows[found.highest]),
-        tuple(int(rows[index]) for index in found.best),
-        moved(found.rise),
-        moved(found.fall),
-        moved(found.change),
-        found.p,
-    )
 
 
 def _image_quality(

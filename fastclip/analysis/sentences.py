@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from fastclip.analysis.base import Curve, Numbers, Verdict
-from fastclip.statistics.curves.peak import Contrast
+from fastclip.analysis.base import Curve, Numbers
+from fastclip.statistics.curves.peak import Contrast, Peak
 
 UNITS = ((1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "k"))
 
@@ -70,13 +70,13 @@ WHY = {
 }
 
 
-def _too_few(curve: Curve, verdict: Verdict) -> str:
+def _too_few(curve: Curve, verdict: Peak) -> str:
     shown = [row for row, usable in enumerate(curve.usable) if usable]
     values = "; ".join(f"{_value(curve, row)} at {place(curve, row)}" for row in shown[:2])
     return f"is {values}: too few checkpoints to speak of a peak or a trend"
 
 
-def _peak(curve: Curve, verdict: Verdict) -> str:
+def _peak(curve: Curve, verdict: Peak) -> str:
     assert verdict.highest is not None and verdict.rise and verdict.fall
     return (
         f"peaks at {_value(curve, verdict.highest)}, {place(curve, verdict.highest)}: "
@@ -85,7 +85,7 @@ def _peak(curve: Curve, verdict: Verdict) -> str:
     )
 
 
-def _trend(curve: Curve, verdict: Verdict) -> str:
+def _trend(curve: Curve, verdict: Peak) -> str:
     assert verdict.change
     first, last = verdict.change.earlier, verdict.change.later
     verb = "rises" if verdict.kind == "rise" else "falls"
@@ -96,7 +96,7 @@ def _trend(curve: Curve, verdict: Verdict) -> str:
     return f"{text}; {_between(curve, verdict)}"
 
 
-def _undecided(curve: Curve, verdict: Verdict) -> str:
+def _undecided(curve: Curve, verdict: Peak) -> str:
     assert verdict.change
     first, last = verdict.change.earlier, verdict.change.later
     return (
@@ -106,7 +106,7 @@ def _undecided(curve: Curve, verdict: Verdict) -> str:
     )
 
 
-def _between(curve: Curve, verdict: Verdict) -> str:
+def _between(curve: Curve, verdict: Peak) -> str:
     """Of a curve without a peak: what can be said of its highest point."""
     assert verdict.highest is not None and verdict.rise and verdict.fall
     if verdict.highest in (verdict.rise.earlier, verdict.fall.later):

@@ -34,7 +34,7 @@ class Line:
         low, high: 95 % of each point; band_low, band_high: 95 % of all points together.
         usable: False where the point says nothing, for the reason in `why`.
         best: the 95 % confidence set for the highest point; highest: the highest estimate.
-        verdict: `Verdict.kind`, "" where nothing was tested.
+        verdict: `Peak.kind`, "" where nothing was tested.
         faint: beside the point; drawn thin and without intervals.
         style: 0 solid, 1 dashed, 2 dotted.
     """

@@ -128,7 +128,7 @@ KINDS = {
     "undecided": "no distinguishable trend or peak",
     "too_few": "too few checkpoints to say",
 }
-"""`Verdict.kind` in words."""
+"""`Peak.kind` in words."""
 
 
 def _lead(curve: Curve, groups: Sequence[Group]) -> str:

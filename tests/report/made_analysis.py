@@ -15,9 +15,9 @@ from fastclip.analysis.base import (
     Link,
     RunsMean,
     TypeFinding,
-    Verdict,
 )
 from fastclip.results.table import COLUMNS
+from fastclip.statistics.curves.peak import Peak
 
 NOISE = {"distortion": "gaussian_noise", "level": 0.1, "noise_seed": 0}
 ENDPOINTS = {
@@ -143,6 +143,6 @@ def _curves(rows: pd.DataFrame, endpoint: Endpoint):
             tuple(g["checkpoint"]), numbers("samples_seen"), numbers("step"), numbers("epoch"),
             value, low, high, wide[0], wide[1], usable, tuple(g["flag"].fillna("")), 3000, 25,
             "this run, over 25 references",
-            Verdict("peak" if len(known) > 2 else "too_few", highest, best, None, None, None),
+            Peak("peak" if len(known) > 2 else "too_few", highest, best, None, None, None, 1.0),
             f"{endpoint.title} of {run} rises, then falls ({len(known)} checkpoints).",
         )  # fmt: skip

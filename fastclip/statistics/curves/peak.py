@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -41,6 +41,11 @@ class Contrast:
     high: float
     p: float
 
+    def among(self, rows: Indices) -> Contrast:
+        """The same of a curve of which the judged one was the points `rows`."""
+        earlier, later = int(rows[self.earlier]), int(rows[self.later])
+        return replace(self, earlier=earlier, later=later)
+
 
 @dataclass(frozen=True)
 class Peak:
@@ -66,6 +71,21 @@ class Peak:
     fall: Contrast | None
     change: Contrast | None
     p: float
+
+    def among(self, rows: Indices) -> Peak:
+        """The same of a curve of which the judged one was the points `rows`."""
+        return replace(
+            self,
+            highest=None if self.highest is None else int(rows[self.highest]),
+            best=tuple(int(rows[index]) for index in self.best),
+            rise=self.rise and self.rise.among(rows),
+            fall=self.fall and self.fall.among(rows),
+            change=self.change and self.change.among(rows),
+        )
+
+
+UNJUDGED = Peak("too_few", None, (), None, None, None, 1.0)
+"""Of a curve without a usable point."""
 
 
 def judge(curve: PairedCurve, level: float = LEVEL, *, with_set: bool = True) -> Peak:
