@@ -46,7 +46,7 @@ class Curve:
         ci_low, ci_high: pointwise 95 %, as in the table.
         band_low, band_high: simultaneous over the curve's usable points; None elsewhere.
         usable: False where the point is left out of every statement; `why` says why ("at_chance",
-            "clean_at_chance", "NA").
+            "clean_at_chance", "no_place", "no_spread", "NA").
         scope: what the sentence is about ("this run, over 25 reference pictures").
         verdict: its indices are those of the points.
     """
@@ -84,7 +84,8 @@ class Link:
         increments: Spearman of increments per doubling of samples seen: descriptive too, because
             both curves move most early in training.
         r: correlation of the increments' local ranks, which `p` is about
-            (`fastclip.statistics.curves.links`); None where `reason`.
+            (`fastclip.statistics.curves.links`); None where `reason`. Over runs `low` and `high`
+            bound its mean at 95 %.
         method: "circular-shift" within a run, "runs-t" over runs.
         lag, lag_r: exploratory: the shift in checkpoints with the largest correlation; positive
             where the second curve follows. None below 20 usable checkpoints.
@@ -100,6 +101,8 @@ class Link:
     method: str
     reason: str
     r: float | None = None
+    low: float | None = None
+    high: float | None = None
     lag: int | None = None
     lag_r: float | None = None
 
@@ -123,9 +126,12 @@ class Context:
 
 @dataclass(frozen=True)
 class TypeFinding:
-    """One distortion type of an image-quality set: exploratory, Benjamini-Hochberg over types."""
+    """One distortion type of an image-quality set: exploratory, Benjamini-Hochberg over types.
 
-    run: str
+    `group` is (run, arch, weights).
+    """
+
+    group: tuple[str, str, str]
     dataset: str
     type: str
     kind: str
@@ -161,7 +167,8 @@ class Analysis:
             text that begins with "!" is a warning.
         comparisons: number of tests and intervals behind the exploratory statements.
         notes: what was left out and why.
-        settings: interval method, resamples, seed, level.
+        settings: level, resamples and their definition, seed, what was chosen among records,
+            primary endpoints.
     """
 
     curves: tuple[Curve, ...]

@@ -24,7 +24,7 @@ def checks_of(source: Source) -> dict[str, str]:
 
 def _checkpoints(source: Source) -> str:
     names = source.rows[["run", "arch", "weights", "checkpoint"]].drop_duplicates()
-    runs = len(names[["run", "arch", "weights"]].drop_duplicates())
+    runs = names["run"].nunique()
     text = f"{len(names)} of {runs} run{'s' * (runs != 1)}"
     keys = ["run", "arch", "weights"]
     fewer = [
@@ -37,13 +37,14 @@ def _checkpoints(source: Source) -> str:
 
 
 def _data(source: Source) -> str:
-    partial = source.rows[source.rows["partial"].notna()]["dataset"].unique()
+    rows = source.everything
+    partial = rows[rows["partial"].notna()]["dataset"].unique()
     return f"{WARNING}incomplete: {', '.join(partial)}" if len(partial) else "complete"
 
 
 def _canary(source: Source) -> str:
     """The worst of all swaps, as a relative L2 distance to open_clip's module."""
-    ids = set(source.rows["checkpoint_id"])
+    ids = set(source.everything["checkpoint_id"])
     worst = max(
         (
             (value, sighting.name)
@@ -56,7 +57,7 @@ def _canary(source: Source) -> str:
     )
     if worst is None:
         return f"{WARNING}no figures on record"
-    bound = SLACK * TOLERANCE[source.config["precision"]]
+    bound = SLACK * TOLERANCE[str(source.everything["precision"].iloc[0])]
     return f"worst {worst[0]:.1e} of {bound:.0e} allowed (relative L2, {worst[1]})"
 
 
@@ -70,5 +71,5 @@ def _failures(source: Source) -> str:
 
 
 def _measured_as(source: Source) -> str:
-    kinds = source.rows[["engine", "precision"]].drop_duplicates()
+    kinds = source.everything[["engine", "precision"]].drop_duplicates()
     return ", ".join(f"{e} {p}" for e, p in kinds.itertuples(index=False, name=None))

@@ -46,7 +46,7 @@ def _image_quality(source: Source, endpoint: Endpoint) -> Iterator[Context]:
     }
     for distance, (label, text) in lines.items():
         factors = {**endpoint.factors, "distance": distance}
-        rows = matching(source.rows, Endpoint("", "iqa", endpoint.metric, factors, "", ""))
+        rows = matching(source.everything, Endpoint("", "iqa", endpoint.metric, factors, "", ""))
         for dataset, group in rows.dropna(subset=["value"]).groupby("dataset", sort=False):
             row = group.iloc[0]
             low, high = (None if row[c] != row[c] else float(row[c]) for c in ("ci_low", "ci_high"))
@@ -56,7 +56,7 @@ def _image_quality(source: Source, endpoint: Endpoint) -> Iterator[Context]:
 def _shape_bias(source: Source, endpoint: Endpoint) -> Iterator[Context]:
     if endpoint.task != "shape-bias":
         return
-    for dataset, rows in matching(source.rows, endpoint).groupby("dataset", sort=False):
+    for dataset, rows in matching(source.everything, endpoint).groupby("dataset", sort=False):
         name = str(dataset)
         if endpoint.metric == "cue_accuracy":
             classes = source.protocols[rows["protocol_id"].iloc[0]]["classes"]
@@ -72,7 +72,7 @@ def _shape_bias(source: Source, endpoint: Endpoint) -> Iterator[Context]:
 def _accuracy(source: Source, endpoint: Endpoint) -> Iterator[Context]:
     if endpoint.task != "robustness" or endpoint.metric != "acc1":
         return
-    for dataset, rows in matching(source.rows, endpoint).groupby("dataset", sort=False):
+    for dataset, rows in matching(source.everything, endpoint).groupby("dataset", sort=False):
         classes = source.protocols[rows["protocol_id"].iloc[0]]["classes"]
         text = f"1 of {classes} classes"
         yield Context(endpoint.key, "guessing", 1 / classes, source=text, dataset=str(dataset))

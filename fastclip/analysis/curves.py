@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
-from fastclip.analysis.base import Curve, Endpoint, Numbers
+from fastclip.analysis.base import AXES, Curve, Endpoint, Numbers
 from fastclip.analysis.endpoints import matching
-from fastclip.analysis.replicates import (
-    Resampling,
-    accuracy_curve,
-    correlation_curves,
-    drop_curve,
-    partial_curve,
-    shape_bias_curves,
-)
-from fastclip.analysis.sentences import scope, sentence
+from fastclip.analysis.paired import paired_curve
+from fastclip.analysis.replicates import Resampling
+from fastclip.analysis.sentences import run_label, scope, sentence
 from fastclip.analysis.source import Source
+from fastclip.results.protocols import condition_of
 from fastclip.statistics.curves.bands import simultaneous_band
 from fastclip.statistics.curves.base import PairedCurve
 from fastclip.statistics.curves.peak import UNJUDGED, judge
@@ -30,41 +25,71 @@ if TYPE_CHECKING:
     import pandas as pd
 
 RUN = ["run", "arch", "weights"]
-FLAGS = ("clean_at_chance", "at_chance")
-"""Flags of points that no statement is made about."""
+
+FLAGS = {"drop_rel_chance": "clean_at_chance", "shape_bias": "at_chance"}
+"""Metric -> the flag of points that no statement is made about: a ratio at chance is noise."""
 
 
 @dataclass(frozen=True)
 class Measured:
-    """A curve with the paired resamples of its usable points, where there are any."""
+    """A curve, the rows of its usable points, and their paired resamples where there are any."""
 
     curve: Curve
+    rows: pd.DataFrame
     paired: PairedCurve | None
 
 
 def curves_of(source: Source, endpoint: Endpoint, how: Resampling) -> Iterator[Measured]:
-    """The endpoint's curve of every run and data set.
+    """The endpoint's curve of every run, data set and protocol.
 
     Raises:
         RefusalError: a record's items are not there.
     """
     rows = matching(source.rows, endpoint)
-    runs = len(source.rows[RUN].drop_duplicates())
-    for _, group in rows.groupby([*RUN, "dataset"], sort=False):
-        yield _measured(source, endpoint, group.reset_index(drop=True), runs, how)
+    labels = labels_of(source.rows)
+    for (run, arch, weights, _), of_set in rows.groupby([*RUN, "dataset"], sort=False):
+        label = labels[str(run), str(arch), str(weights)]
+        for protocol, group in of_set.groupby("protocol_id", sort=False):
+            alone = len(group) == len(of_set)
+            named = endpoint if alone else _named(endpoint, source.protocols[str(protocol)])
+            yield _measured(source, named, in_order(group), label, how)
+
+
+def labels_of(rows: pd.DataFrame) -> dict[tuple[str, str, str], str]:
+    """What each run is called: (run, arch, weights) -> words; "" where there is one run only."""
+    found = rows[RUN].drop_duplicates().itertuples(index=False, name=None)
+    keys = [(str(run), str(arch), str(weights)) for run, arch, weights in found]
+    return {key: "" if len(keys) == 1 else run_label(key, keys) for key in keys}
+
+
+def in_order(group: pd.DataFrame) -> pd.DataFrame:
+    """Rows in order of training, by the axis that most of them have; those without it last."""
+    known = {axis: int(group[axis].count()) for axis in AXES}
+    axis = max(AXES, key=known.__getitem__)  # the first of equals
+    return group.sort_values(axis, kind="stable", na_position="last").reset_index(drop=True)
+
+
+def _named(endpoint: Endpoint, protocol: Mapping[str, Any]) -> Endpoint:
+    """The endpoint with the parameters that tell two protocols of one level apart."""
+    words = condition_of(protocol)
+    return replace(
+        endpoint, key=f"{endpoint.key}/{words}", title=f"{endpoint.title} ({words})", primary=False
+    )
 
 
 def _measured(
-    source: Source, endpoint: Endpoint, group: pd.DataFrame, runs: int, how: Resampling
+    source: Source, endpoint: Endpoint, group: pd.DataFrame, label: str, how: Resampling
 ) -> Measured:
-    why = [_why(row["value"], row["flag"]) for _, row in group.iterrows()]
-    usable = np.array([not reason for reason in why])
-    paired = (
-        RESAMPLERS[endpoint.task](source, endpoint, group[usable], how) if any(usable) else None
-    )
-    low, high = _bands(paired, usable)
+    why = list(_reasons(endpoint, group))
+    rows = np.flatnonzero([not reason for reason in why])
+    paired = paired_curve(source, endpoint, group.iloc[rows], how) if len(rows) else None
+    if paired is not None:
+        spread = has_spread(paired)
+        for row in rows[~spread]:
+            why[row] = "no_spread"
+        rows, paired = rows[spread], paired.subset(np.flatnonzero(spread))
+    low, high = _bands(paired, rows, len(group))
     first = group.iloc[0]
-    verdict = judge(paired).among(np.flatnonzero(usable)) if paired else UNJUDGED
     curve = Curve(
         endpoint=endpoint,
         run=str(first["run"]),
@@ -81,15 +106,25 @@ def _measured(
         ci_high=_numbers(group["ci_high"]),
         band_low=low,
         band_high=high,
-        usable=tuple(bool(one) for one in usable),
+        usable=tuple(not reason for reason in why),
         why=tuple(why),
         n=int(first["n"]),
         n_units=paired.units if paired else 0,
-        scope=scope(str(first["run"]), runs, _units(source, endpoint, first)),
-        verdict=verdict,
+        scope=scope(label, _units(source, endpoint, first)),
+        verdict=judge(paired).among(rows) if paired is not None and len(paired) else UNJUDGED,
         sentence="",
     )
-    return Measured(_with_sentence(curve), paired)
+    return Measured(replace(curve, sentence=sentence(curve)), group.iloc[rows], paired)
+
+
+def has_spread(paired: PairedCurve) -> npt.NDArray[np.bool_]:
+    """Points `[T]` whose standard error is known and not nil.
+
+    Where every decision is alike, or a resample has no coefficient, the units say nothing of those
+    that were not drawn.
+    """
+    variances = np.diag(paired.covariance)
+    return np.isfinite(paired.estimates) & np.isfinite(variances) & (variances > 0)
 
 
 def _units(source: Source, endpoint: Endpoint, row: pd.Series[Any]) -> str:
@@ -105,18 +140,18 @@ def _units(source: Source, endpoint: Endpoint, row: pd.Series[Any]) -> str:
     return f"{shapes} shape and {counted(textures, 'texture exemplar')}"
 
 
-def _with_sentence(curve: Curve) -> Curve:
-    from dataclasses import replace
-
-    return replace(curve, sentence=sentence(curve))
-
-
-def _why(value: float, flag: Any) -> str:
-    """Why a point is left out of every statement; "" where it is not."""
-    for name in FLAGS:
-        if isinstance(flag, str) and name in flag.split(";"):
-            return name
-    return "NA" if value != value else ""
+def _reasons(endpoint: Endpoint, group: pd.DataFrame) -> Iterator[str]:
+    """Why each point is left out of every statement; "" where it is not."""
+    placed = group[list(AXES)].notna()
+    missing = ~placed[placed.sum().idxmax()] if placed.any(axis=None) else placed[AXES[0]]
+    wanted = FLAGS.get(endpoint.metric)
+    for value, flag, unplaced in zip(group["value"], group["flag"], missing, strict=True):
+        if unplaced:
+            yield "no_place"
+        elif isinstance(flag, str) and wanted in flag.split(";"):
+            yield str(wanted)
+        else:
+            yield "NA" if value != value else ""
 
 
 def _numbers(column: pd.Series[Any]) -> Numbers:
@@ -131,86 +166,13 @@ def _plain(column: pd.Series[Any]) -> list[Any]:
     ]
 
 
-def _bands(paired: PairedCurve | None, usable: npt.NDArray[np.bool_]) -> tuple[Numbers, Numbers]:
-    """Simultaneous over the usable points; None elsewhere and where unbounded."""
-    bands: list[list[float | None]] = [[None] * len(usable), [None] * len(usable)]
-    if paired is not None and paired.units > 1:
+def _bands(
+    paired: PairedCurve | None, rows: npt.NDArray[np.int64], count: int
+) -> tuple[Numbers, Numbers]:
+    """Simultaneous over the usable points `rows`; None elsewhere and where unbounded."""
+    bands: list[list[float | None]] = [[None] * count, [None] * count]
+    if paired is not None and len(paired) and paired.units > 1:
         for band, side in zip(bands, simultaneous_band(paired), strict=True):
-            for row, value in zip(np.flatnonzero(usable), side, strict=True):
+            for row, value in zip(rows, side, strict=True):
                 band[row] = float(value) if np.isfinite(value) else None
     return tuple(bands[0]), tuple(bands[1])
-
-
-def _image_quality(
-    source: Source, endpoint: Endpoint, group: pd.DataFrame, how: Resampling
-) -> PairedCurve:
-    distance = str(endpoint.factors["distance"])
-    partial = endpoint.metric == "srcc_partial_psnr"
-    scores, items = pair_distances(source, group, distance, psnr=partial)
-    if partial:
-        return partial_curve(scores, items["score"], items["psnr"], items["reference"], how)
-    every = [np.arange(scores.shape[1])]
-    (curve,) = correlation_curves(
-        endpoint.metric, scores, items["score"], every, items["reference"], how
-    )
-    return curve
-
-
-def pair_distances(
-    source: Source, group: pd.DataFrame, distance: str, *, psnr: bool = False
-) -> tuple[npt.NDArray[np.float64], dict[str, npt.NDArray[Any]]]:
-    """Distances `[T, P]`, turned so that a good picture has a high one, and the pairs' columns."""
-    higher = source.protocols[group["protocol_id"].iloc[0]].get("higher_is_better", True)
-    columns = ["score", "reference", "type", *(["psnr"] if psnr else [])]
-    first = source.items(group.iloc[0], columns)
-    scores = np.stack([source.items(row, [distance])[distance] for _, row in group.iterrows()])
-    return scores * (-1.0 if higher else 1.0), first
-
-
-def _shape_bias(
-    source: Source, endpoint: Endpoint, group: pd.DataFrame, how: Resampling
-) -> PairedCurve:
-    first = source.items(group.iloc[0], ["conflict", "shape_exemplar", "texture_exemplar"])
-    conflict = first["conflict"].astype(bool)
-    found = [source.items(row, ["is_shape", "is_texture"]) for _, row in group.iterrows()]
-    curves = shape_bias_curves(
-        np.stack([items["is_shape"].astype(bool)[conflict] for items in found]),
-        np.stack([items["is_texture"].astype(bool)[conflict] for items in found]),
-        first["shape_exemplar"][conflict].astype(str),
-        first["texture_exemplar"][conflict].astype(str),
-        how,
-    )
-    return curves[endpoint.metric]
-
-
-def _robustness(
-    source: Source, endpoint: Endpoint, group: pd.DataFrame, how: Resampling
-) -> PairedCurve:
-    right = _right(source, group)
-    if endpoint.metric == "acc1":
-        return accuracy_curve(right, how)
-    protocol = group["protocol_id"].iloc[0]
-    clean = _right(source, group.assign(protocol_id=source.clean_of[protocol]))
-    return drop_curve(clean, right, 1 / source.protocols[protocol]["classes"], how)
-
-
-def _right(source: Source, group: pd.DataFrame) -> npt.NDArray[np.bool_]:
-    found = [source.items(row, ["label", "decision"]) for _, row in group.iterrows()]
-    return np.stack([items["label"] == items["decision"] for items in found])
-
-
-RESAMPLERS: dict[str, Callable[[Source, Endpoint, pd.DataFrame, Resampling], PairedCurve]] = {
-    "iqa": _image_quality,
-    "shape-bias": _shape_bias,
-    "robustness": _robustness,
-}
-"""How each task's items become a paired curve."""
-
-
-def usable_names(curves: Sequence[Measured]) -> set[str]:
-    """Checkpoints that every one of these curves can use."""
-    sets = [
-        {name for name, usable in zip(m.curve.checkpoints, m.curve.usable, strict=True) if usable}
-        for m in curves
-    ]
-    return set.intersection(*sets) if sets else set()

@@ -81,6 +81,8 @@ def _shape_bias(rows: pd.DataFrame) -> Iterator[Endpoint]:
 
 
 def _robustness(rows: pd.DataFrame) -> Iterator[Endpoint]:
+    import pandas as pd
+
     of_task = rows[(rows["task"] == "robustness") & rows["metric"].isin(["acc1"])]
     keys = of_task[["distortion", "level", "noise_seed"]].drop_duplicates()
     for kind, level, seed in keys.itertuples(index=False, name=None):
@@ -90,7 +92,7 @@ def _robustness(rows: pd.DataFrame) -> Iterator[Endpoint]:
         factors = {
             "distortion": str(kind),
             "level": float(level),
-            "noise_seed": None if seed != seed or seed is None else int(seed),
+            "noise_seed": None if pd.isna(seed) else int(seed),
         }
         tail = f"{kind}@{level:g}" + (f"#{factors['noise_seed']}" if factors["noise_seed"] else "")
         yield _other("robustness", "acc1", factors, f"robustness/acc1/{tail}")

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fastclip.analysis.base import Curve, Link
+from fastclip.analysis.sentences import run_label
 from fastclip.statistics.curves.links import (
     CHECKPOINTS,
     RUN_CHECKPOINTS,
@@ -34,7 +35,7 @@ REASONS = {
     "too_few_runs": f"not tested: fewer than {RUNS} runs of {RUN_CHECKPOINTS} checkpoints",
 }
 NONE = "not tested: no checkpoint that both can use"
-NO_PLACE = "not tested: no samples seen, steps or epochs that increase"
+NO_PLACE = "not tested: no samples seen, steps or epochs"
 
 
 def links_of(curves: Sequence[Curve]) -> list[Link]:
@@ -43,7 +44,12 @@ def links_of(curves: Sequence[Curve]) -> list[Link]:
     by_run: dict[Key, list[Curve]] = {}
     for curve in wanted:
         by_run.setdefault((curve.run, curve.arch, curve.weights), []).append(curve)
-    links = [link_of(a, b) for mine in by_run.values() for a, b in combinations(mine, 2)]
+    labels = {key: run_label(key, list(by_run)) for key in by_run}
+    links = [
+        replace(link_of(a, b), run=labels[key])
+        for key, mine in by_run.items()
+        for a, b in combinations(mine, 2)
+    ]
     return [*links, *_over_runs(list(by_run.values()))]
 
 
@@ -67,7 +73,8 @@ def link_of(a: Curve, b: Curve) -> Link:
 def common(a: Curve, b: Curve) -> tuple[Float64Array | None, Float64Array, Float64Array]:
     """Place in training and both values at the checkpoints that both curves can use.
 
-    Place is samples seen, else step, else epoch; None where none is known and increasing.
+    Place is samples seen, else step, else epoch; None where none is known. Of checkpoints at one
+    place the first is taken.
     """
     rows = {
         checkpoint: row
@@ -79,13 +86,13 @@ def common(a: Curve, b: Curve) -> tuple[Float64Array | None, Float64Array, Float
         for row, (checkpoint, usable) in enumerate(zip(a.checkpoints, a.usable, strict=True))
         if usable and checkpoint in rows
     ]
-    first = np.array([a.value[row] for row, _ in pairs], np.float64)
-    second = np.array([b.value[row] for _, row in pairs], np.float64)
+    values = np.array([(a.value[i], b.value[j]) for i, j in pairs], np.float64).reshape(-1, 2)
     for axis in (a.samples_seen, a.step, a.epoch):
         place = np.array([axis[row] for row, _ in pairs], np.float64)
-        if len(place) and np.isfinite(place).all() and (np.diff(place) > 0).all():
-            return place, first, second
-    return None, first, second
+        if len(place) and np.isfinite(place).all():
+            _, first = np.unique(place, return_index=True)
+            return place[first], values[first, 0], values[first, 1]
+    return None, values[:, 0], values[:, 1]
 
 
 def name(curve: Curve) -> str:
@@ -98,6 +105,8 @@ def _tested(link: Link, moves: Moves) -> Link:
         link,
         increments=moves.spearman,
         r=moves.r,
+        low=moves.low,
+        high=moves.high,
         p=moves.p,
         method=moves.method,
         reason=REASONS.get(moves.reason, moves.reason),
@@ -106,20 +115,24 @@ def _tested(link: Link, moves: Moves) -> Link:
 
 def _over_runs(runs: Sequence[Sequence[Curve]]) -> Iterator[Link]:
     """Links over the runs of one architecture."""
-    found: dict[tuple[str, str, str], list[Series]] = {}
+    found: dict[tuple[str, str, str, str], list[Series]] = {}
     for mine in runs:
         for a, b in combinations(mine, 2):
             samples, first, second = common(a, b)
             if samples is not None:
-                key = (a.arch, name(a), name(b))
+                key = (a.arch, a.weights, name(a), name(b))
                 found.setdefault(key, []).append((samples, first, second))
-    for (arch, first_name, second_name), series in found.items():
+    for (arch, weights, first_name, second_name), series in found.items():
         if len(series) > 1:
             link = Link(
-                first_name, second_name, f"{len(series)} runs of {arch}",
+                first_name, second_name, _runs(len(series), arch, weights),
                 sum(len(values) for _, values, _ in series), None, None, None, "", "",
             )  # fmt: skip
             yield _tested(link, link_over_runs(series))
+
+
+def _runs(count: int, arch: str, weights: str) -> str:
+    return f"{count} runs of {arch}" + ", averaged weights" * (weights == "ema")
 
 
 def _known(value: float) -> float | None:

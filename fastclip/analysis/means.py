@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from fastclip.analysis.base import Curve, Numbers, RunsMean
 from fastclip.analysis.links import CLEAN, common
+from fastclip.analysis.sentences import run_label
 from fastclip.statistics.curves.runs import MeanCurve, Run, by_accuracy, by_samples
 
 
@@ -29,13 +30,20 @@ def means_of(curves: Sequence[Curve]) -> list[RunsMean]:
 
 
 def _by_samples(curves: Sequence[Curve]) -> Iterator[RunsMean]:
+    """Of the runs whose usable checkpoints all say what they have seen."""
+    known = [
+        curve
+        for curve in curves
+        if all(s is not None for s, ok in zip(curve.samples_seen, curve.usable, strict=True) if ok)
+        and any(curve.usable)
+    ]
     runs: list[Run] = []
-    for curve in curves:
+    for curve in known:
         samples, values, _ = common(curve, curve)
-        if samples is None or any(place is None for place in curve.samples_seen):
-            return
+        assert samples is not None  # samples seen is the first axis that `common` looks at
         runs.append((samples, values))
-    yield from _mean(curves, "samples_seen", by_samples(runs))
+    if len(runs) > 1:
+        yield from _mean(known, "samples_seen", by_samples(runs))
 
 
 def _by_accuracy(
@@ -58,7 +66,7 @@ def _mean(curves: Sequence[Curve], axis: str, mean: MeanCurve) -> Iterator[RunsM
         curves[0].endpoint.key,
         curves[0].dataset,
         axis,
-        tuple(curve.run for curve in curves),
+        tuple(run_label(_run(curve), [_run(other) for other in curves]) for curve in curves),
         tuple(float(x) for x in mean.x),
         _numbers(mean.mean),
         _numbers(mean.low, len(mean.x)),

@@ -96,12 +96,11 @@ def shape_bias_curves(
         "shape_bias": (is_shape, cue),
         "cue_accuracy": (cue, np.broadcast_to(every, cue.shape)),
     }
-    units = min(bootstrap.shapes, bootstrap.textures)
     return {
         metric: _share_curve(
             ratio(bootstrap.sums(part), bootstrap.sums(whole)),
             bootstrap.covariance(ratio_influence(part, whole)),
-            units,
+            bootstrap.units,
             edge=0.5 / is_shape.shape[1],
         )
         for metric, (part, whole) in sums.items()
@@ -149,11 +148,14 @@ def _coefficients(
 
 
 def _fisher_curve(drawn: Float64Array, left_out: Float64Array) -> PairedCurve:
-    """From coefficients `[T, 1 + B]` and those without each cluster, `[T, C]`."""
+    """From coefficients `[T, 1 + B]` and those without each cluster, `[T, C]`.
+
+    A point that some cluster leaves without a coefficient has no standard error: NaN.
+    """
     z = to_scale(np.clip(drawn, FLOOR - 1, 1 - FLOOR), "fisher")
     without = to_scale(np.clip(left_out, FLOOR - 1, 1 - FLOOR), "fisher")
     units = left_out.shape[1]
-    centred = np.nan_to_num(without - np.nanmean(without, axis=1, keepdims=True))
+    centred = without - without.mean(axis=1, keepdims=True)
     covariance = centred @ centred.T * (units - 1) / units
     return PairedCurve(z[:, 0], z[:, 1:], covariance, units, "fisher")
 

@@ -8,7 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from fastclip.analysis.base import Analysis
+from fastclip.analysis.base import AXES, Analysis
 from fastclip.analysis.checks import checks_of
 from fastclip.analysis.context import context_of
 from fastclip.analysis.curves import Measured, curves_of
@@ -19,6 +19,7 @@ from fastclip.analysis.replicates import Resampling
 from fastclip.analysis.source import Source
 from fastclip.analysis.types import type_findings
 from fastclip.files import write_json
+from fastclip.statistics.batched import RESAMPLES_DEFINITION
 
 Say = Callable[[str], None]
 
@@ -67,7 +68,9 @@ def analyze(
         settings={
             "level": 0.95,
             "resamples": resamples,
+            "definition": RESAMPLES_DEFINITION,
             "seed": seed,
+            "chosen": dict(source.chosen),
             "primary": {e.key: {"metric": e.metric, **e.factors} for e in headline},
         },
     )
@@ -90,6 +93,13 @@ def _notes(source: Source) -> list[str]:
         notes.append(
             "this folder was settled before primary endpoints were declared in config.json; the "
             "defaults are taken"
+        )
+    unplaced = source.rows[list(AXES)].isna().all(axis=1)
+    for run, of_run in source.rows[unplaced].groupby("run", sort=False):
+        count = of_run["checkpoint"].nunique()
+        notes.append(
+            f"{run}: {count} checkpoint{'s' * (count != 1)} without step, epoch or samples seen; "
+            "where none of a run has one, the order is that of names"
         )
     if source.rows.empty:
         notes.append("only anchors were measured: there is no training run to analyse")

@@ -2,20 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from math import isfinite
+from typing import Any
 
 from fastclip.analysis.base import Curve, Numbers
-from fastclip.statistics.curves.peak import Contrast, Peak
+from fastclip.statistics.curves.peak import CHECKPOINTS, Contrast, Peak
 
 UNITS = ((1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "k"))
+
+WHY = {
+    "at_chance": "cue accuracy at chance",
+    "clean_at_chance": "clean accuracy at chance",
+    "no_place": "no place in training",
+    "no_spread": "no standard error",
+    "NA": "no value",
+}
+"""Why points are left out, in words."""
 
 RANGES = 3
 """Stretches of a confidence set that a sentence names one by one."""
 
 
-def scope(run: str, runs: int, units: str) -> str:
+def run_label(key: tuple[str, str, str], keys: Sequence[tuple[str, str, str]]) -> str:
+    """What a run is called beside others: its name, and its architecture and weights if need be."""
+    run, arch, weights = key
+    more = [arch] if len({other[1] for other in keys}) > 1 else []
+    more += ["averaged weights"] if weights == "ema" else []
+    return f"{run} ({', '.join(more)})" if more else run
+
+
+def scope(label: str, units: str) -> str:
     """`this run, over 25 reference pictures`: never more than was looked at."""
-    return f"{'this run' if runs == 1 else f'run {run}'}, over {units}"
+    return f"{f'run {label}' if label else 'this run'}, over {units}"
 
 
 def sentence(curve: Curve) -> str:
@@ -63,17 +82,12 @@ def left_out(curve: Curve) -> str:
     return f"; {count} of {len(curve.usable)} checkpoints left out: {', '.join(reasons)}"
 
 
-WHY = {
-    "at_chance": "cue accuracy at chance",
-    "clean_at_chance": "clean accuracy at chance",
-    "NA": "no value",
-}
-
-
 def _too_few(curve: Curve, verdict: Peak) -> str:
     shown = [row for row, usable in enumerate(curve.usable) if usable]
-    values = "; ".join(f"{_value(curve, row)} at {place(curve, row)}" for row in shown[:2])
-    return f"is {values}: too few checkpoints to speak of a peak or a trend"
+    ends = list(dict.fromkeys((shown[0], shown[-1])))
+    values = "; ".join(f"{_value(curve, row)} at {place(curve, row)}" for row in ends)
+    what = "checkpoints" if len(shown) < CHECKPOINTS else "units"
+    return f"is {values}: too few {what} to speak of a peak or a trend"
 
 
 def _peak(curve: Curve, verdict: Peak) -> str:
@@ -135,6 +149,8 @@ def _size(difference: Contrast) -> str:
 
 
 def _signed(difference: Contrast) -> str:
+    if not isfinite(difference.low):
+        return f"difference {difference.value:+.3f}, too few units for an interval"
     return f"difference {difference.value:+.3f} [{difference.low:+.3f}, {difference.high:+.3f}]"
 
 
@@ -145,9 +161,7 @@ def probability(p: float) -> str:
 
 def place(curve: Curve, row: int) -> str:
     """`step 400 (25.6k samples seen)`, or as much of it as is known."""
-    step, epoch, samples = (
-        _at(axis, row) for axis in (curve.step, curve.epoch, curve.samples_seen)
-    )
+    step, epoch, samples = (axis[row] for axis in (curve.step, curve.epoch, curve.samples_seen))
     seen = None if samples is None else f"{compact(samples)} samples seen"
     for name, value in (("step", step), ("epoch", epoch)):
         if value is not None:
@@ -163,18 +177,17 @@ def places(curve: Curve, rows: Sequence[int]) -> str:
         groups = [(rows[0], rows[-1])]
     head = "" if few else f"{len(rows)} checkpoints from "
     for name, axis in (("step", curve.step), ("epoch", curve.epoch)):
-        if all(_at(axis, row) is not None for row in rows):
+        if all(axis[row] is not None for row in rows):
             text = f"{head}{name} {_words(axis, groups, '{:g}'.format)}"
-            if all(_at(curve.samples_seen, row) is not None for row in rows):
+            if all(curve.samples_seen[row] is not None for row in rows):
                 text += f" ({_words(curve.samples_seen, groups, compact)} samples seen)"
             return text
-    if all(_at(curve.samples_seen, row) is not None for row in rows):
+    if all(curve.samples_seen[row] is not None for row in rows):
         return f"{head}{_words(curve.samples_seen, groups, compact)} samples seen"
     return ", ".join(curve.checkpoints[row] for row in rows)
 
 
-def _words(axis: Numbers, groups: Sequence[tuple[int, int]], form: object) -> str:
-    assert callable(form)
+def _words(axis: Numbers, groups: Sequence[tuple[int, int]], form: Callable[[Any], str]) -> str:
     spans = [
         form(axis[low]) if low == high else f"{form(axis[low])} to {form(axis[high])}"
         for low, high in groups
@@ -191,10 +204,6 @@ def _ranges(rows: Sequence[int]) -> list[tuple[int, int]]:
         else:
             groups.append((row, row))
     return groups
-
-
-def _at(axis: Numbers, row: int) -> float | None:
-    return axis[row] if axis else None
 
 
 def compact(value: float) -> str:

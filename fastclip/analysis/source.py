@@ -34,6 +34,7 @@ class Source:
         anchors: those of open_clip's published weights.
         protocols: protocol id -> everything its numbers depend on.
         config: what `config.json` settled.
+        chosen: the choices that were made among records, as `read_source` takes them.
     """
 
     out: Path
@@ -42,6 +43,7 @@ class Source:
     protocols: Mapping[str, Mapping[str, Any]]
     config: Mapping[str, Any]
     sightings: Sequence[Sighting]
+    chosen: Mapping[str, Any]
 
     def items(self, row: pd.Series[Any], columns: Sequence[str]) -> Items:
         """Columns of the per-picture items behind a row.
@@ -51,6 +53,13 @@ class Source:
         """
         path = record_path(self.out, row["checkpoint_id"], row["task"], row["protocol_id"])
         return read_items(path, columns)
+
+    @cached_property
+    def everything(self) -> pd.DataFrame:
+        """Rows of runs and of anchors."""
+        import pandas as pd
+
+        return pd.concat([self.rows, self.anchors], ignore_index=True)
 
     @cached_property
     def clean_of(self) -> Mapping[str, str]:
@@ -113,4 +122,5 @@ def read_source(
         {m.record.protocol_id: m.record.protocol for m in measured},
         json.loads(config.read_bytes()),
         sightings,
+        {"engine": engine, "precision": precision, "protocols": list(protocols)},
     )

@@ -7,15 +7,12 @@ from collections.abc import Iterator
 import numpy as np
 
 from fastclip.analysis.base import Endpoint, TypeFinding
-from fastclip.analysis.curves import RUN, Measured, pair_distances
-from fastclip.analysis.endpoints import matching
+from fastclip.analysis.curves import Measured, has_spread
+from fastclip.analysis.paired import pair_distances
 from fastclip.analysis.replicates import Resampling, correlation_curves
 from fastclip.analysis.source import Source
 from fastclip.statistics.curves.bands import benjamini_hochberg
-from fastclip.statistics.curves.peak import judge
-
-FEWEST = 3
-"""Usable checkpoints that a peak needs."""
+from fastclip.statistics.curves.peak import CHECKPOINTS, judge
 
 
 def type_findings(
@@ -28,23 +25,18 @@ def type_findings(
     """
     for measured in curves:
         curve = measured.curve
-        names = {n for n, usable in zip(curve.checkpoints, curve.usable, strict=True) if usable}
-        if endpoint.task != "iqa" or len(names) < FEWEST:
+        if endpoint.task != "iqa" or len(measured.rows) < CHECKPOINTS:
             continue
-        rows = matching(source.rows, endpoint)
-        same = rows[[*RUN, "dataset"]] == [curve.run, curve.arch, curve.weights, curve.dataset]
-        group = rows[same.all(axis=1) & rows["checkpoint"].isin(names)]
-        scores, items = pair_distances(source, group, str(endpoint.factors["distance"]))
-        types = [str(name) for name in np.unique(items["type"].astype(str)) if name]
-        if not types:
-            continue
-        groups = [np.flatnonzero(items["type"].astype(str) == name) for name in types]
-        found = [
-            judge(paired, with_set=False)
-            for paired in correlation_curves(
-                endpoint.metric, scores, items["score"], groups, items["reference"], how
-            )
-        ]
+        scores, items = pair_distances(source, measured.rows, str(endpoint.factors["distance"]))
+        kinds = items["type"].astype(str)
+        types = [str(name) for name in np.unique(kinds) if name]
+        groups = [np.flatnonzero(kinds == name) for name in types]
+        paired = correlation_curves(
+            endpoint.metric, scores, items["score"], groups, items["reference"], how
+        )
+        known = (one.subset(np.flatnonzero(has_spread(one))) for one in paired)
+        found = [judge(one, with_set=False) for one in known]
         q = benjamini_hochberg([peak.p for peak in found])
         for name, peak, rate in zip(types, found, q, strict=True):
-            yield TypeFinding(curve.run, curve.dataset, name, peak.kind, peak.p, float(rate))
+            group = (curve.run, curve.arch, curve.weights)
+            yield TypeFinding(group, curve.dataset, name, peak.kind, peak.p, float(rate))

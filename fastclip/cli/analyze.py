@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
-    from fastclip.analysis.base import Analysis
+    from fastclip.analysis.base import Analysis, Link
     from fastclip.analysis.source import Source
 
 
@@ -89,10 +89,9 @@ def lines_of(analysis: Analysis) -> Iterator[str]:
     yield "\nPrimary endpoints:"
     for sentence in analysis.sentences or ("none was measured",):
         yield f"- {sentence}"
-    others = [curve for curve in analysis.curves if not curve.endpoint.primary]
-    if others:
+    if analysis.comparisons:
         yield f"\nExploratory ({analysis.comparisons} comparisons in all, not corrected together):"
-        yield from (f"- {short(curve)}" for curve in others)
+    yield from (f"- {short(curve)}" for curve in analysis.curves if not curve.endpoint.primary)
     yield from _types(analysis)
     yield from _links(analysis)
     for note in analysis.notes:
@@ -100,13 +99,13 @@ def lines_of(analysis: Analysis) -> Iterator[str]:
 
 
 def _types(analysis: Analysis) -> Iterator[str]:
-    for run, dataset in dict.fromkeys((found.run, found.dataset) for found in analysis.types):
-        mine = [t for t in analysis.types if (t.run, t.dataset) == (run, dataset)]
+    for group, dataset in dict.fromkeys((found.group, found.dataset) for found in analysis.types):
+        mine = [t for t in analysis.types if (t.group, t.dataset) == (group, dataset)]
         peaks = [t for t in mine if t.kind == "peak" and t.q <= 0.05]
         named = ", ".join(f"{t.type} (q {t.q:.3f})" for t in peaks) or "none"
         yield (
-            f"- Distortion types of {dataset} that peak, {run} (Benjamini-Hochberg over "
-            f"{len(mine)}): {named}"
+            f"- Distortion types of {dataset} that peak, {' '.join(group[:2])} (Benjamini-Hochberg "
+            f"over {len(mine)}): {named}"
         )
 
 
@@ -114,15 +113,24 @@ def _links(analysis: Analysis) -> Iterator[str]:
     if analysis.links:
         yield "\nLinks (levels: descriptive, curves over training correlate without any link):"
     for link in analysis.links:
-        level = "NA" if link.level is None else f"{link.level:+.2f}"
-        tested = (
-            link.reason
-            if link.p is None or link.r is None
-            else f"increments, against their neighbours {link.r:+.2f}, p = {link.p:.3f} "
-            f"({link.method})"
-        )
-        lag = "" if link.lag is None else f"; largest at lag {link.lag} ({link.lag_r:+.2f})"
+        yield f"- {link.first} and {link.second}, {link.run}: {'; '.join(_parts(link))}"
+
+
+def _parts(link: Link) -> Iterator[str]:
+    from fastclip.analysis.sentences import probability
+
+    yield f"{link.checkpoints} checkpoints"
+    if link.level is not None:
+        yield f"levels {link.level:+.2f}"
+    if link.increments is not None:
+        yield f"increments per doubling {link.increments:+.2f}"
+    if link.p is None or link.r is None:
+        yield link.reason
+    else:
+        bounds = "" if link.low is None else f" [{link.low:+.2f}, {link.high:+.2f}]"
         yield (
-            f"- {link.first} and {link.second}, {link.run}, {link.checkpoints} checkpoints: "
-            f"levels {level}; {tested}{lag}"
+            f"tested, increments among their neighbours {link.r:+.2f}{bounds}, "
+            f"p {probability(link.p)} ({link.method})"
         )
+    if link.lag is not None:
+        yield f"exploratory, largest at lag {link.lag} ({link.lag_r:+.2f})"

@@ -140,8 +140,8 @@ class ShapeBias(ZeroShotEvaluator):
     """Zero-shot decisions among the set's classes, over conflict and non-conflict pictures.
 
     `n` of every row is the number of pictures decided on. Intervals over conflict pictures are
-    two-way bootstraps over shape and texture exemplars, a category's over its own; `n_units` is
-    the number of shape exemplars. `nonconflict_accuracy` has Wilson's, over its pictures.
+    two-way bootstraps over shape and texture exemplars, a category's over its own; `n_units` counts
+    the rarer kind of exemplar. `nonconflict_accuracy` has Wilson's, over its pictures.
 
     Rows over conflict pictures are flagged "at_chance" where their own cue accuracy, or that over
     the whole set, is not above 2/K beyond its interval (beyond its value, where there is no
@@ -221,7 +221,7 @@ class ShapeBias(ZeroShotEvaluator):
         """A row from a measure `[B + 1]`, or `[1]` where it has no interval."""
         n, bootstrap = len(pictures.rows), pictures.bootstrap
         value = None if np.isnan(values[0]) else float(values[0])
-        interval = no_interval(bootstrap.shapes)
+        interval = no_interval(bootstrap.units)
         if value is not None and len(values) > 1:
             interval = bootstrap.interval(values[1:])
         reasons = ["at_chance"] if at_chance and n else []

@@ -18,13 +18,30 @@ FLAGS = {"weights": "--ema", "output_dir": "-o", "model": "-m", "tasks": "-t", "
 """Options that are not called by their field."""
 
 
-def commands_of(out: Path) -> list[str]:
-    """The command lines that made this folder and its report, ready to copy."""
+def commands_of(out: Path, settings: Mapping[str, Any]) -> list[str]:
+    """The command lines that made this folder and its report, ready to copy.
+
+    Args:
+        settings: of the analysis.
+    """
     config = out / "config.json"
     options = json.loads(config.read_bytes())["options"] if config.is_file() else {}
-    folder = shlex.quote(str(out))
     sweep = [sweep_command(options)] if options else []
-    return [*sweep, f"fastclip analyze {folder}", f"fastclip report {folder}"]
+    choices = [str(out), *_choices(settings)]
+    return [*sweep, *(shlex.join(["fastclip", name, *choices]) for name in ("analyze", "report"))]
+
+
+def _choices(settings: Mapping[str, Any]) -> Iterator[str]:
+    """The options of `fastclip analyze` that are not the defaults."""
+    chosen = settings.get("chosen", {})
+    for name in ("engine", "precision"):
+        if chosen.get(name):
+            yield from (f"--{name}", str(chosen[name]))
+    for protocol in chosen.get("protocols", ()):
+        yield from ("--protocol", str(protocol))
+    for name, default in (("resamples", 1000), ("seed", 0)):
+        if settings.get(name, default) != default:
+            yield from (f"--{name}", str(settings[name]))
 
 
 def sweep_command(options: Mapping[str, Any]) -> str:
@@ -71,20 +88,23 @@ def protocol_of(out: Path, rows: pd.DataFrame) -> list[list[str]]:
             f"{task}, {dataset}",
             "; ".join(dict.fromkeys(word for p in found for word in _words_of(p))),
         ]
-        for (task, dataset), found in _protocols(out).items()
+        for (task, dataset), found in _protocols(out, rows).items()
     ]
     if settled:
-        engine = f"{settled['engine']}, {settled['precision']} on {settled.get('device', 'cpu')}"
-        lines.append(["engine", f"{engine}; fastclip {settled['fastclip_version']}"])
+        kinds = rows[["engine", "precision"]].drop_duplicates().itertuples(index=False, name=None)
+        engines = ", ".join(f"{engine} {precision}" for engine, precision in kinds)
+        on = settled.get("device", "cpu")
+        lines.append(["engine", f"{engines} on {on}; fastclip {settled['fastclip_version']}"])
     ids = ", ".join(sorted(set(map(str, rows["protocol_id"].dropna()))))
     return [*lines, ["protocols", ids]]
 
 
-def _protocols(out: Path) -> dict[tuple[str, str], list[Mapping[str, Any]]]:
-    """The protocols of each task and data set that the records have."""
+def _protocols(out: Path, rows: pd.DataFrame) -> dict[tuple[str, str], list[Mapping[str, Any]]]:
+    """The protocols of each task and data set, of the records behind the rows."""
+    shown = set(rows["protocol_id"])
     found: dict[tuple[str, str], dict[str, Mapping[str, Any]]] = {}
     for record in newest_revisions(list(read_records(out))):
-        if record.task != "embedding-diagnostics":
+        if record.protocol_id in shown and record.task != "embedding-diagnostics":
             task = found.setdefault((record.task, record.dataset), {})
             task[record.protocol_id] = record.protocol
     return {key: list(protocols.values()) for key, protocols in found.items()}

@@ -79,7 +79,7 @@ def page_data(
     groups = groups_of(rows)
     write = _Writer(groups)
     panels = training_panels(rows, analysis)
-    leads = {c.sentence: _lead(c, groups) for c in analysis.curves if c.endpoint.primary}
+    primary = [curve for curve in analysis.curves if curve.endpoint.primary]
     body = {
         "panels": panels,
         "heat": list(sections.heat_maps(rows, analysis)),
@@ -92,7 +92,7 @@ def page_data(
         "explored": explored(analysis),
         "flips": list(flips(out, rows, analysis)),
         "misjudged": list(misjudged(out, rows, analysis)),
-        "timings": sections.timings(out),
+        "timings": sections.timings(out, set(rows["protocol_id"])),
     }
     written = write(body)
     axes = known_axes([line for panel in panels for line in panel.lines])
@@ -105,7 +105,7 @@ def page_data(
             for i, g in enumerate(groups)
         ],
         "axes": [{"key": axis, "name": {**X_LABELS, **ORDER}[axis]} for axis in axes],
-        "sentences": [{"lead": leads.get(s, ""), "text": s} for s in analysis.sentences],
+        "sentences": [{"lead": _lead(c, groups), "text": c.sentence} for c in primary],
         "checks": [[name, text] for name, text in analysis.checks.items()],
         "endpoints": {c.endpoint.key: c.endpoint.title for c in analysis.curves},
         "missing": [
@@ -114,7 +114,7 @@ def page_data(
         "comparisons": analysis.comparisons,
         "notes": list(analysis.notes),
         "settings": write(analysis.settings),
-        "commands": commands_of(out),
+        "commands": commands_of(out, analysis.settings),
         "protocol": protocol_of(out, rows),
         **written,
         "places": [{k: write(v) for k, v in asdict(p).items()} for p in write.places],
@@ -133,7 +133,8 @@ KINDS = {
 
 def _lead(curve: Curve, groups: Sequence[Group]) -> str:
     """The sentence of a curve in a few words."""
-    run = f"{curve.run}, " if len(groups) > 1 else ""
+    group = (curve.run, curve.arch, curve.weights)
+    run = f"{group_name(group, groups)}, " if len(groups) > 1 else ""
     said = KINDS[curve.verdict.kind] if any(curve.usable) else "cannot be judged"
     return f"{run}{curve.endpoint.title.split(' (')[0]}: {said}."
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -37,7 +37,8 @@ def heat_maps(rows: pd.DataFrame, analysis: Analysis) -> Iterator[dict[str, Any]
             index="distortion", columns="checkpoint", values="value", sort=False, dropna=False
         )
         first = group.drop_duplicates("checkpoint")
-        found = {t.type: t for t in analysis.types if t.run == run and t.dataset == dataset}
+        mine = ((run, arch, weights), dataset)
+        found = {t.type: t for t in analysis.types if (t.group, t.dataset) == mine}
         yield {
             "group": (run, arch, weights),
             "dataset": dataset,
@@ -156,8 +157,8 @@ def _against(x: Line, y: Line) -> dict[str, Any]:
     }
 
 
-def timings(out: Path) -> list[dict[str, Any]]:
-    """Seconds per stage: the sum over checkpoints, and the median checkpoint's.
+def timings(out: Path, protocols: Set[str]) -> list[dict[str, Any]]:
+    """Seconds per stage of these protocols' records: over all checkpoints, and the median one's.
 
     A visit's stages stand in each of its records; a record's own seconds are encoding and
     scoring of its task.
@@ -168,7 +169,8 @@ def timings(out: Path) -> list[dict[str, Any]]:
 
     visits: dict[tuple[Any, ...], dict[str, float]] = {}
     tasks: dict[str, list[float]] = {}
-    for record in newest_revisions(list(read_records(out))):
+    shown = (record for record in read_records(out) if record.protocol_id in protocols)
+    for record in newest_revisions(list(shown)):
         # A record has what the visit had taken when it was written: the last one has all of it.
         began = (record.checkpoint_id, record.timings.get("read"), record.timings.get("swap"))
         visit = visits.setdefault(began, {})

@@ -19,9 +19,14 @@ def condition(record: Record) -> str:
 
     Seeds and other parameters follow where they are not 0. "" for tasks that distort nothing.
     """
-    if "distortion" not in record.protocol:
+    return condition_of(record.protocol)
+
+
+def condition_of(protocol: Mapping[str, Any]) -> str:
+    """`condition` of the records of a protocol."""
+    if "distortion" not in protocol:
         return ""
-    distortion = record.protocol["distortion"]
+    distortion = protocol["distortion"]
     if distortion is None:
         return "clean"
     others = [

@@ -141,7 +141,8 @@ def _sighting_order(sighting: Sighting) -> tuple[Any, ...]:
     return (
         sighting.arch,
         natural_key(sighting.run),
-        -1 if place is None else place,
+        place is None,
+        place or 0,
         natural_key(sighting.name),
         sighting.weights,
     )

@@ -104,7 +104,7 @@ def made_analysis(rows: pd.DataFrame, sentences: Sequence[str] | None = None) ->
             Context("shape-bias", "guessing", 0.5, dataset="cue-conflict"),
             Context("shape-bias", "humans", 0.9587, 0.919, 0.987, "ten observers", "cue-conflict"),
         ),
-        types=(TypeFinding(run, "tid2013", "type_1", "peak", 0.001, 0.01),),
+        types=(TypeFinding((run, "ViT-B-32", "raw"), "tid2013", "type_1", "peak", 0.001, 0.01),),
         means=(
             RunsMean("iqa", "tid2013", "samples_seen", ("a", "b", "c"), (1e4, 1e5, 1e6),
                      (0.5, 0.7, 0.6), (0.4, 0.6, 0.5), (0.6, 0.8, 0.7)),

@@ -24,7 +24,7 @@ function startLinks() {
       links.map((l) => [...names(l), l.checkpoints, number(l.level, 2), number(l.increments, 2)]), numbers(3)),
     el("h3", { style: "margin-top: 16px" }, "Tested: increments per doubling of samples seen, ranked among their neighbours"),
     el("p", { class: "soft" }, "Accuracy lost is computed from clean accuracy on the same pictures: part of their link is arithmetic."),
-    table([...heads, "correlation", "p", "against"], links.map((l) => [...names(l), number(l.r, 2), probability(l.p), l.p === null ? l.reason : l.method]), numbers(2)));
+    table([...heads, "correlation", "p", "against"], links.map((l) => [...names(l), l.low === null ? number(l.r, 2) : `${number(l.r, 2)} [${number(l.low, 2)}, ${number(l.high, 2)}]`, probability(l.p), l.p === null ? l.reason : l.method]), numbers(2)));
   const lagged = links.filter((l) => l.lag !== null);
   if (lagged.length) {
     body.append(el("h3", { style: "margin-top: 16px" }, "Lags", el("span", { class: "tag" }, exploratoryWords())),

@@ -38,7 +38,7 @@ from fastclip.statistics.correlation import Correlation
 Float64Array = npt.NDArray[np.float64]
 
 RESAMPLES_DEFINITION = "philox4x32-10/clusters/1"
-"""Identity of the generator, its keying and what is drawn; part of every interval's protocol."""
+"""Identity of the generator, its keying and what is drawn."""
 
 JACKKNIFE = "jackknife"
 """In place of a number of resamples."""

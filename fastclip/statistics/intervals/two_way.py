@@ -58,6 +58,11 @@ class TwoWayBootstrap:
         self._seed = seed
 
     @property
+    def units(self) -> int:
+        """Exemplars of the rarer kind: what a statement rests on."""
+        return min(self.shapes, self.textures)
+
+    @property
     def defined(self) -> bool:
         """Whether there are two exemplars or more of each kind."""
         return self.shapes > 1 and self.textures > 1
@@ -83,13 +88,15 @@ class TwoWayBootstrap:
     def covariance(self, influence: Float64Array) -> Float64Array:
         """Covariance over resamples, `[T, T]`, of statistics whose influence is `[T, N]`.
 
-        To first order: a picture's weight is a product, so sums over shapes, sums over textures
-        and single pictures each add their products (Owen 2007).
+        To first order: a picture's weight is a product, so sums over shapes, over textures and
+        over pictures of both the same each add their products (Owen 2007).
         """
         shape, texture = influence @ _members(self._shape), influence @ _members(self._texture)
+        _, both = np.unique(self._shape * self.textures + self._texture, return_inverse=True)
+        cell = influence @ _members(both)
         # E[w w'] of multiplicities among C is 1 - 1/C, and 1 more where the two exemplars are one.
         return np.asarray(
-            influence @ influence.T
+            cell @ cell.T
             + shape @ shape.T * (1 - 1 / self.textures)
             + texture @ texture.T * (1 - 1 / self.shapes)
         )
@@ -104,9 +111,9 @@ class TwoWayBootstrap:
         known = replicates[~np.isnan(replicates)]
         few = len(known) < (1 - UNDEFINED) * len(replicates)
         if not self.defined or few or known.min() == known.max():
-            return no_interval(self.shapes)
+            return no_interval(self.units)
         low, high = np.quantile(known, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-        return Interval(float(low), float(high), "two-way-bootstrap", self.shapes)
+        return Interval(float(low), float(high), "two-way-bootstrap", self.units)
 
 
 def shape_bias_replicates(
