@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 from fastclip.analysis.source import Source
 from fastclip.parity.base import TOLERANCE
@@ -65,9 +66,16 @@ def _failures(source: Source) -> str:
     paths = sorted((source.out / "failures").glob("*.json"))
     if not paths:
         return "none"
-    names = [json.loads(path.read_bytes())["name"] for path in paths]
+    names = [_name_of(path) for path in paths]
     shown = ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
     return f"{WARNING}{len(names)} checkpoint{'s' * (len(names) != 1)}: {shown}"
+
+
+def _name_of(failure: Path) -> str:
+    try:
+        return str(json.loads(failure.read_bytes())["name"])
+    except (ValueError, KeyError):
+        return f"{failure.name}, which cannot be read"
 
 
 def _measured_as(source: Source) -> str:

@@ -19,7 +19,7 @@ HUMAN_SHAPE_BIAS = 0.9587
 HUMAN_RANGE = (0.919, 0.987)
 """Lowest and highest of the ten observers."""
 
-PSNR = "PSNR on the same pictures"
+PSNR = "PSNR"
 CEILING = "human ceiling"
 
 
@@ -41,7 +41,7 @@ def _image_quality(source: Source, endpoint: Endpoint) -> Iterator[Context]:
     if endpoint.task != "iqa" or endpoint.metric not in ("srcc", "plcc", "krcc"):
         return
     lines = {
-        "psnr": (PSNR, "RGB PSNR of the full pictures"),
+        "psnr": (PSNR, "RGB PSNR on the same pictures, in full"),
         "human_ceiling": (CEILING, "what a perfect predictor would reach, from the scores' errors"),
     }
     for distance, (label, text) in lines.items():
@@ -80,7 +80,7 @@ def _accuracy(source: Source, endpoint: Endpoint) -> Iterator[Context]:
 
 def _anchors(source: Source, endpoint: Endpoint) -> Iterator[Context]:
     rows: pd.DataFrame = matching(source.anchors, endpoint).dropna(subset=["value"])
-    for _, row in rows.iterrows():
+    for _, row in rows[~rows["flag"].fillna("").str.contains("at_chance")].iterrows():
         low, high = (None if row[c] != row[c] else float(row[c]) for c in ("ci_low", "ci_high"))
         yield Context(
             endpoint.key,

@@ -109,7 +109,7 @@ def _measured(
         usable=tuple(not reason for reason in why),
         why=tuple(why),
         n=int(first["n"]),
-        n_units=paired.units if paired else 0,
+        n_units=paired.units if paired else int(first["n_units"]),
         scope=scope(label, _units(source, endpoint, first)),
         verdict=judge(paired).among(rows) if paired is not None and len(paired) else UNJUDGED,
         sentence="",

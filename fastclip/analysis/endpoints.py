@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 TITLES = {
     "iqa": "Image-quality alignment",
     "shape-bias": "Shape bias",
-    "robustness": "Accuracy lost under distortion",
+    "robustness": "Normalised drop",
 }
 UNITS = {"iqa": "reference picture", "shape-bias": "shape exemplar", "robustness": "picture"}
 NOT_DISTANCES = ("psnr", "human_ceiling")
@@ -113,7 +113,9 @@ def _title(task: str, metric: str, factors: Mapping[str, Any]) -> str:
     if factors.get("distortion") == "none":
         return "Clean accuracy"
     condition = condition_words(factors)
-    return f"Accuracy under {condition}" if metric == "acc1" else f"Accuracy lost under {condition}"
+    return (
+        f"Accuracy under {condition}" if metric == "acc1" else f"Normalised drop under {condition}"
+    )
 
 
 def condition_words(factors: Mapping[str, Any]) -> str:

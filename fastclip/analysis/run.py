@@ -88,7 +88,7 @@ def _of(curves: Sequence[Measured], key: str) -> list[Measured]:
 
 
 def _notes(source: Source) -> list[str]:
-    notes = []
+    notes = list(source.copies)
     if not source.config.get("primary"):
         notes.append(
             "this folder was settled before primary endpoints were declared in config.json; the "

@@ -55,22 +55,14 @@ def sentence(curve: Curve) -> str:
 
 
 def short(curve: Curve) -> str:
-    """`rise: Clean accuracy on cifar100, 0.062 to 0.898, highest 0.900 at step 357`."""
+    """Kind, change from first to last, highest: each with interval, and the scope."""
     verdict, title = curve.verdict, f"{curve.endpoint.title} on {curve.dataset}"
-    rows = [row for row, usable in enumerate(curve.usable) if usable]
     if verdict.highest is None:
-        return f"{title}: no usable checkpoint"
-    first, last, highest = (
-        _plain(curve.value[row]) for row in (rows[0], rows[-1], verdict.highest)
-    )
-    return (
-        f"{verdict.kind.replace('_', ' ')}: {title}, {first} to {last}, highest {highest} at "
-        f"{place(curve, verdict.highest)}"
-    )
-
-
-def _plain(value: float | None) -> str:
-    return number(value, None, None)
+        return f"{title}: no usable checkpoint ({curve.scope})"
+    highest = f"highest {_value(curve, verdict.highest)} at {place(curve, verdict.highest)}"
+    change = "" if verdict.change is None else f"{_signed(verdict.change)} from first to last, "
+    kind = verdict.kind.replace("_", " ")
+    return f"{kind}: {title}, {change}{highest} ({curve.scope}{left_out(curve)})"
 
 
 def left_out(curve: Curve) -> str:
@@ -95,7 +87,7 @@ def _peak(curve: Curve, verdict: Peak) -> str:
     return (
         f"peaks at {_value(curve, verdict.highest)}, {place(curve, verdict.highest)}: "
         f"{_size(verdict.rise)} above the first checkpoint and {_size(verdict.fall)} above the "
-        f"last; 95 % confidence set of the highest: {places(curve, verdict.best)}"
+        f"last{_set(curve, verdict)}"
     )
 
 
@@ -107,7 +99,7 @@ def _trend(curve: Curve, verdict: Peak) -> str:
         f"{verb} from {_value(curve, first)} at {place(curve, first)} to {_value(curve, last)} at "
         f"{place(curve, last)}, by {_size(verdict.change)}"
     )
-    return f"{text}; {_between(curve, verdict)}"
+    return f"{text}; {_between(curve, verdict)}{_set(curve, verdict)}"
 
 
 def _undecided(curve: Curve, verdict: Peak) -> str:
@@ -116,8 +108,12 @@ def _undecided(curve: Curve, verdict: Peak) -> str:
     return (
         f"is {_value(curve, first)} at {place(curve, first)} and {_value(curve, last)} at "
         f"{place(curve, last)}: not distinguishable ({_signed(verdict.change)}); "
-        f"{_between(curve, verdict)}"
+        f"{_between(curve, verdict)}{_set(curve, verdict)}"
     )
+
+
+def _set(curve: Curve, verdict: Peak) -> str:
+    return f"; 95 % confidence set of the highest: {places(curve, verdict.best)}"
 
 
 def _between(curve: Curve, verdict: Peak) -> str:

@@ -12,15 +12,24 @@ from typing import TYPE_CHECKING, Any
 import numpy.typing as npt
 
 from fastclip.checkpoints.anchors import PREFIX
-from fastclip.errors import UsageError
+from fastclip.errors import RefusalError, UsageError
 from fastclip.files import canonical_json
-from fastclip.results.protocols import choose, of_one_kind, refuse_several
-from fastclip.results.record import newest_revisions, read_items, read_records, record_path
+from fastclip.results.protocols import choose, of_one_kind, refuse_outdated, refuse_several
+from fastclip.results.record import (
+    Record,
+    newest_revisions,
+    read_items,
+    read_records,
+    record_path,
+)
 from fastclip.results.sightings import Sighting, read_sightings
-from fastclip.results.table import join, rows_of
+from fastclip.results.table import Measurement, join, rows_of
 
 if TYPE_CHECKING:
     import pandas as pd
+
+ANCHORS = "anchors"
+"""In place of a run's name."""
 
 Items = dict[str, npt.NDArray[Any]]
 
@@ -34,6 +43,8 @@ class Source:
         anchors: those of open_clip's published weights.
         protocols: protocol id -> everything its numbers depend on.
         config: what `config.json` settled.
+        digests: of each record's items.
+        copies: what was left out because the same weights are there under another name.
         chosen: the choices that were made among records, as `read_source` takes them.
     """
 
@@ -43,16 +54,18 @@ class Source:
     protocols: Mapping[str, Mapping[str, Any]]
     config: Mapping[str, Any]
     sightings: Sequence[Sighting]
+    digests: Mapping[tuple[str, str, str], str]
+    copies: Sequence[str]
     chosen: Mapping[str, Any]
 
     def items(self, row: pd.Series[Any], columns: Sequence[str]) -> Items:
         """Columns of the per-picture items behind a row.
 
         Raises:
-            RefusalError: the file is not there.
+            RefusalError: the file is not there, or not what the record was written with.
         """
-        path = record_path(self.out, row["checkpoint_id"], row["task"], row["protocol_id"])
-        return read_items(path, columns)
+        key = (str(row["checkpoint_id"]), str(row["task"]), str(row["protocol_id"]))
+        return read_items(record_path(self.out, *key), columns, self.digests[key])
 
     @cached_property
     def everything(self) -> pd.DataFrame:
@@ -112,7 +125,15 @@ def read_source(
     records = newest_revisions(of_one_kind(records, out, engine, precision))
     sightings = read_sightings(out)
     measured = choose(join(sightings, records), protocols)
+    measured = refuse_outdated(measured, out)
+    if not measured:
+        raise UsageError(
+            "the records are of checkpoints that the folder does not know",
+            where=out / "checkpoints",
+            mend="run the sweep again: it measures nothing twice and writes them anew",
+        )
     refuse_several(measured, out)
+    measured, copies = without_copies(measured)
     rows = rows_of(measured)
     is_anchor = rows["checkpoint"].str.startswith(PREFIX)
     return Source(
@@ -120,7 +141,59 @@ def read_source(
         rows[~is_anchor].reset_index(drop=True),
         rows[is_anchor].reset_index(drop=True),
         {m.record.protocol_id: m.record.protocol for m in measured},
-        json.loads(config.read_bytes()),
+        _settled(config),
         sightings,
+        {_key(m.record): m.record.items_digest for m in measured},
+        copies,
         {"engine": engine, "precision": precision, "protocols": list(protocols)},
     )
+
+
+def _key(record: Record) -> tuple[str, str, str]:
+    return record.checkpoint_id, record.task, record.protocol_id
+
+
+def _settled(path: Path) -> Mapping[str, Any]:
+    try:
+        return dict(json.loads(path.read_bytes()))
+    except ValueError as error:
+        raise RefusalError(
+            f"config.json cannot be read ({error})", where=path, mend="sweep into a new -o folder"
+        ) from error
+
+
+def without_copies(measured: Sequence[Measurement]) -> tuple[list[Measurement], list[str]]:
+    """Each checkpoint of a run once, and no run that is a copy of another.
+
+    The same weights under two names are no second measurement; runs may share where they begin.
+
+    Returns:
+        What is kept, and what was left out, in words.
+    """
+    runs: dict[tuple[str, str, str], dict[str, Sighting]] = {}
+    copies = {}
+    for m in measured:
+        names = runs.setdefault(_run_of(m.sighting), {})
+        first = names.setdefault(m.record.checkpoint_id, m.sighting)
+        if first != m.sighting:
+            copies[m.sighting.name] = f"the same weights as {first.name}"
+    originals: list[tuple[str, str, str]] = []
+    for key, names in runs.items():
+        original = next((o for o in originals if set(names) <= set(runs[o])), None)
+        if original is None or key[0] == ANCHORS:
+            originals.append(key)
+        else:
+            copies |= {s.name: f"run {key[0]} is a copy of {original[0]}" for s in names.values()}
+    kept = [m for m in measured if m.sighting.name not in copies]
+    said = dict.fromkeys(copies.values())
+    return kept, [f"left out: {_some(copies, why)}, {why}" for why in said]
+
+
+def _some(copies: Mapping[str, str], why: str) -> str:
+    names = [name for name, reason in copies.items() if reason == why]
+    return names[0] if len(names) == 1 else f"{len(names)} checkpoints"
+
+
+def _run_of(sighting: Sighting) -> tuple[str, str, str]:
+    run = ANCHORS if sighting.name.startswith(PREFIX) else sighting.run
+    return run, sighting.arch, sighting.weights

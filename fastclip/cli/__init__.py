@@ -8,7 +8,7 @@ from importlib import import_module
 import click
 
 from fastclip import __version__
-from fastclip.errors import FastclipError
+from fastclip.errors import FastclipError, RefusalError
 
 COMMANDS = {
     "sweep": "Measure every checkpoint of a training run.",
@@ -83,6 +83,16 @@ def main() -> None:
     except click.ClickException as error:
         error.show()
         code = error.exit_code
+    except OSError as error:
+        if error.filename is None:
+            raise
+        refusal = RefusalError(
+            f"a file cannot be read or written ({error.strerror})",
+            where=error.filename,
+            mend="name another file or folder, or change its permissions",
+        )
+        print(f"error: {refusal}", file=sys.stderr)
+        code = refusal.exit_code
     except (click.Abort, KeyboardInterrupt):
         print("interrupted; run the same command again to go on", file=sys.stderr)
         code = 130

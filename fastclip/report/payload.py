@@ -80,6 +80,9 @@ def page_data(
     write = _Writer(groups)
     panels = training_panels(rows, analysis)
     primary = [curve for curve in analysis.curves if curve.endpoint.primary]
+    # What was measured and is at chance throughout has a sentence, and no panel.
+    of_task = {"iqa": "iqa", "shape-bias": "texture", "robustness": "drop"}
+    measured = {panel.key for panel in panels} | {of_task[c.endpoint.task] for c in primary}
     body = {
         "panels": panels,
         "heat": list(sections.heat_maps(rows, analysis)),
@@ -108,9 +111,7 @@ def page_data(
         "sentences": [{"lead": _lead(c, groups), "text": c.sentence} for c in primary],
         "checks": [[name, text] for name, text in analysis.checks.items()],
         "endpoints": {c.endpoint.key: c.endpoint.title for c in analysis.curves},
-        "missing": [
-            title for key, title in TITLES.items() if key not in {panel.key for panel in panels}
-        ],
+        "missing": [title for key, title in TITLES.items() if key not in measured],
         "comparisons": analysis.comparisons,
         "notes": list(analysis.notes),
         "settings": write(analysis.settings),

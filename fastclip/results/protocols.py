@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from fastclip.errors import UsageError
+from fastclip.evaluators.revisions import newest_revision
 from fastclip.files import canonical_json
 from fastclip.results.record import Record
 from fastclip.results.table import Measurement
@@ -70,6 +71,36 @@ def of_one_kind(
 def _checkpoints(records: Sequence[Record], kind: tuple[str, str]) -> str:
     ids = {r.checkpoint_id for r in records if (r.engine, r.precision) == kind}
     return f"{len(ids)} checkpoint{'s' * (len(ids) != 1)}"
+
+
+def refuse_outdated(measured: Sequence[Measurement], out: Path) -> list[Measurement]:
+    """Without records of an older evaluator revision that newer ones of the same number replace.
+
+    Raises:
+        UsageError: a checkpoint has a number by an older revision only: it was made by other rules.
+    """
+    current = [m for m in measured if _is_current(m.record)]
+    replaced = {(m.record.checkpoint_id, *_number(m.record)) for m in current}
+    outdated = [
+        m.record
+        for m in measured
+        if not _is_current(m.record)
+        and (m.record.checkpoint_id, *_number(m.record)) not in replaced
+    ]
+    if outdated:
+        checkpoints = len({record.checkpoint_id for record in outdated})
+        tasks = ", ".join(dict.fromkeys(record.task for record in outdated))
+        raise UsageError(
+            f"{tasks} of {checkpoints} checkpoint{'s' * (checkpoints != 1)} was measured by the "
+            "rules of an older version",
+            where=out,
+            mend="run the same sweep again: it measures just these anew",
+        )
+    return current
+
+
+def _is_current(record: Record) -> bool:
+    return int(record.protocol["revision"]) >= newest_revision(record.task)
 
 
 def choose(measured: Sequence[Measurement], prefixes: Sequence[str]) -> list[Measurement]:

@@ -58,7 +58,7 @@ def write_items(path: Path, result: Result) -> str:
     with atomic_path(path) as temporary:
         parquet.write_table(pa.table(dict(result.items)), temporary, compression="zstd")
         data = temporary.read_bytes()
-    return blake2b(data, digest_size=16).hexdigest()
+    return _digest(data)
 
 
 def write_record(out: Path, record: Record) -> Path:
@@ -93,17 +93,28 @@ def read_record(path: Path) -> Record:
         ) from error
 
 
-def read_items(path: Path, columns: Sequence[str] | None = None) -> dict[str, npt.NDArray[Any]]:
+def read_items(
+    path: Path, columns: Sequence[str] | None = None, digest: str | None = None
+) -> dict[str, npt.NDArray[Any]]:
     """The per-picture items beside the record at `path`, or some columns of them.
 
+    Args:
+        digest: `Record.items_digest`, to be compared with the file's.
+
     Raises:
-        RefusalError: the items are not there, or lack a column.
+        RefusalError: the items are not there, lack a column, or are not those of the record.
     """
+    import pyarrow as pa
     from pyarrow import parquet
 
     items = path.with_suffix(".items.parquet")
     try:
-        table = parquet.read_table(items, columns=None if columns is None else list(columns))
+        data = items.read_bytes()
+        if digest is not None and _digest(data) != digest:
+            raise ValueError("not the bytes that the record was written with")
+        table = parquet.read_table(
+            pa.BufferReader(data), columns=None if columns is None else list(columns)
+        )
         return {name: table.column(name).to_numpy() for name in columns or table.column_names}
     except (OSError, ValueError, KeyError) as error:
         raise RefusalError(
@@ -111,6 +122,10 @@ def read_items(path: Path, columns: Sequence[str] | None = None) -> dict[str, np
             where=items,
             mend="delete the record beside it; the next sweep measures it again",
         ) from error
+
+
+def _digest(data: bytes) -> str:
+    return blake2b(data, digest_size=16).hexdigest()
 
 
 def read_result(path: Path) -> Result:

@@ -33,7 +33,7 @@ class MadeSweep:
     """An output folder that is filled curve by curve; same seed, same bytes."""
 
     def __init__(self, out: Path, *, primary: Any = PRIMARY, precision: str = "fp32") -> None:
-        self.out, self.precision = out, precision
+        self.out, self.precision, self.revision = out, precision, 2
         config = {
             "engine": "onnxruntime", "precision": precision, "threads": 1, "image_batch": 8,
             "options": {}, "fastclip_version": "0", "device": "cpu", "trials": [],
@@ -67,13 +67,14 @@ class MadeSweep:
         *,
         seed: int = 0,
         dataset: str = "tid2013",
+        references: int = REFERENCES,
         **protocol: Any,
     ) -> None:
         """Distances that follow scores the closer, the larger `signal` is."""
         rng = np.random.default_rng(seed)
-        reference = np.repeat(np.arange(REFERENCES), PAIRS // REFERENCES)
+        reference = np.repeat(np.arange(references), PAIRS // references)
         score = rng.normal(5, 1, PAIRS)
-        own = rng.normal(0, 0.3, REFERENCES)[reference]
+        own = rng.normal(0, 0.3, references)[reference]
         noise, psnr = rng.normal(0, 1, PAIRS), 30 + 2 * score + rng.normal(0, 3, PAIRS)
         names = [f"i{row:02d}" for row in reference]
         for cid, weight in zip(ids, signal, strict=True):
@@ -85,7 +86,7 @@ class MadeSweep:
                 Score(
                     "srcc", value, PAIRS, REFERENCES, "", value - 0.1, value + 0.1, "t", **pooled
                 ),
-                Score("srcc", psnr_value, PAIRS, REFERENCES, subset="pooled", distance="psnr"),
+                Score("srcc", psnr_value, PAIRS, references, subset="pooled", distance="psnr"),
             ]
             items = {
                 "reference": names,
@@ -165,7 +166,7 @@ class MadeSweep:
         self, cid: str, task: str, dataset: str, scores: list[Score], items: Any, **protocol: Any
     ) -> None:
         body = {
-            "task": task, "dataset": dataset, "revision": 2, "engine": "onnxruntime",
+            "task": task, "dataset": dataset, "revision": self.revision, "engine": "onnxruntime",
             "precision": self.precision, "pixels": {"height": 224, "width": 224}, **protocol,
         }  # fmt: skip
         from fastclip.results.identity import protocol_family, protocol_id

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import numpy as np
+import pandas as pd
 import pytest
 from click.testing import CliRunner
 from made_sweep import MadeSweep
@@ -12,7 +13,7 @@ from made_sweep import MadeSweep
 from fastclip.analysis.run import analyze, write_analysis
 from fastclip.analysis.source import read_source
 from fastclip.cli.analyze import command
-from fastclip.errors import RefusalError
+from fastclip.errors import RefusalError, UsageError
 from fastclip.files import write_json
 
 RISING = (0.2, 0.4, 0.6, 0.8, 1.0)
@@ -50,7 +51,7 @@ def test_every_task_has_its_sentence_lines_and_checks(tmp_path):
     assert labels["shape-bias", "humans"] == pytest.approx(0.9587)
     assert labels["shape-bias/cue_accuracy", "guessing"] == 2 / 8
     assert labels["robustness/acc1/clean", "guessing"] == 1 / 10
-    assert 0 < labels["iqa", "PSNR on the same pictures"] < 1
+    assert 0 < labels["iqa", "PSNR"] < 1
     tested = sum(link.p is not None for link in found.links)
     others = [c for c in found.curves if not c.endpoint.primary]
     assert found.comparisons == len(others) + len(found.types) + tested
@@ -166,15 +167,52 @@ def test_two_checkpoints_at_one_place_do_not_stop_links(tmp_path):
 
 def test_few_units_are_not_called_few_checkpoints(tmp_path):
     sweep = MadeSweep(tmp_path)
-    sweep.image_quality(sweep.checkpoints(4), RISING[:4])
-    for path in tmp_path.glob("records/*/*.parquet"):
-        import pandas as pd
-
-        items = pd.read_parquet(path)
-        items.assign(reference="only").to_parquet(path)
+    sweep.image_quality(sweep.checkpoints(4), RISING[:4], references=2)
     curve = analysed(tmp_path).curves[0]
-    assert curve.verdict.kind == "too_few" or not any(curve.usable)
     assert "too few checkpoints" not in curve.sentence
+    assert "inf" not in curve.sentence
+
+
+def test_items_that_are_not_those_of_their_record_are_refused(tmp_path):
+    sweep = MadeSweep(tmp_path)
+    sweep.image_quality(sweep.checkpoints(3), RISING[:3])
+    path = next(tmp_path.glob("records/*/*.parquet"))
+    items = pd.read_parquet(path)
+    items.assign(cosine=items["cosine"].to_numpy()[::-1]).to_parquet(path)
+    with pytest.raises(RefusalError, match="not the bytes"):
+        analysed(tmp_path)
+
+
+def test_records_of_an_older_revision_are_refused_until_they_are_measured_anew(tmp_path):
+    sweep = MadeSweep(tmp_path)
+    ids = sweep.checkpoints(3)
+    sweep.revision = 1
+    sweep.image_quality(ids, RISING[:3])
+    with pytest.raises(UsageError, match=r"iqa of 3 checkpoints.*older version"):
+        read_source(tmp_path)
+    sweep.revision = 2
+    sweep.image_quality(ids[:2], RISING[:2], note="labels changed, so another family")
+    with pytest.raises(UsageError, match="iqa of 1 checkpoint "):
+        read_source(tmp_path)
+    sweep.image_quality(ids[2:], RISING[2:3], note="labels changed, so another family")
+    assert len(read_source(tmp_path).protocols) == 1
+
+
+def test_the_same_weights_are_no_second_measurement(tmp_path):
+    sweep = MadeSweep(tmp_path)
+    ids = sweep.checkpoints(4, "original")
+    sweep.image_quality(ids, RISING[:4])
+    for cid in ids:
+        body = json.loads((tmp_path / "checkpoints" / f"{cid}.json").read_bytes())
+        copied = {**body, "run": "twin", "name": body["name"].replace("original", "twin")}
+        write_json(tmp_path / "checkpoints" / f"twin{cid}.json", copied)
+    last = {**body, "name": "original/epoch_latest.pt"}
+    write_json(tmp_path / "checkpoints" / "latest.json", last)
+    found = analysed(tmp_path)
+    assert [c.run for c in found.curves if c.endpoint.key == "iqa"] == ["original"]
+    assert len(found.curves[0].checkpoints) == 4
+    assert "left out: 4 checkpoints, run twin is a copy of original" in found.notes
+    assert any("the same weights as original/epoch_" in note for note in found.notes)
 
 
 def test_a_drop_without_its_clean_record_is_refused_with_a_mend(tmp_path):

@@ -153,7 +153,9 @@ def link_over_runs(
         return Moves(None, None, None, spearman, None, count, method, "too_few_runs")
     mean, error = float(np.mean(scores)), float(stats.sem(scores))
     half = float(stats.t.ppf(0.975, count - 1)) * error
-    p = float(stats.ttest_1samp(scores, 0).pvalue) if error > 0 else float(mean == 0)
+    if error <= ROUNDING:
+        return Moves(None, None, None, spearman, None, count, method, "constant")
+    p = float(stats.ttest_1samp(scores, 0).pvalue)
     r, low, high = np.tanh([mean, mean - half, mean + half])
     return Moves(float(r), float(low), float(high), spearman, p, count, method)
 
