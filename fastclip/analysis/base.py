@@ -154,6 +154,7 @@ class RunsMean:
     mean: Numbers
     low: Numbers
     high: Numbers
+    sentence: str
 
 
 @dataclass(frozen=True)
@@ -162,7 +163,7 @@ class Analysis:
 
     Attributes:
         curves: the primary ones first, then exploratory ones.
-        sentences: what to read first, primary endpoints in order, one each per curve.
+        sentences: what to read first: means over runs, then one for each primary curve.
         checks: the check strip: name -> text ("data" -> "complete", "failures" -> "none", ...);
             text that begins with "!" is a warning.
         comparisons: number of tests and intervals behind the exploratory statements.

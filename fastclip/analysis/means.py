@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
 
 from fastclip.analysis.base import Curve, Numbers, RunsMean
 from fastclip.analysis.links import CLEAN, common
-from fastclip.analysis.sentences import run_label
+from fastclip.analysis.sentences import mean_sentence, run_label
 from fastclip.statistics.curves.runs import MeanCurve, Run, by_accuracy, by_samples
 
 
@@ -62,7 +63,7 @@ def _by_accuracy(
 def _mean(curves: Sequence[Curve], axis: str, mean: MeanCurve) -> Iterator[RunsMean]:
     if not len(mean.x):
         return  # the runs have no range in common
-    yield RunsMean(
+    found = RunsMean(
         curves[0].endpoint.key,
         curves[0].dataset,
         axis,
@@ -71,7 +72,9 @@ def _mean(curves: Sequence[Curve], axis: str, mean: MeanCurve) -> Iterator[RunsM
         _numbers(mean.mean),
         _numbers(mean.low, len(mean.x)),
         _numbers(mean.high, len(mean.x)),
+        "",
     )
+    yield replace(found, sentence=mean_sentence(found, curves[0]))
 
 
 def _run(curve: Curve) -> tuple[str, str, str]:

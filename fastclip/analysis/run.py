@@ -55,13 +55,15 @@ def analyze(
     curves = tuple(measured.curve for measured in (*first, *rest))
     links = links_of(curves)
     types = [t for e in headline for t in type_findings(source, e, _of(first, e.key), how)]
+    means = means_of(curves)
+    over_runs = [mean.sentence for mean in means if mean.axis == "samples_seen"]
     return Analysis(
         curves=curves,
         links=tuple(links),
         context=tuple(context_of(source, [*headline, *others])),
         types=tuple(types),
-        means=tuple(means_of(curves)),
-        sentences=tuple(curve.sentence for curve in curves if curve.endpoint.primary),
+        means=tuple(means),
+        sentences=(*over_runs, *(c.sentence for c in curves if c.endpoint.primary)),
         checks=checks_of(source),
         comparisons=len(rest) + len(types) + sum(link.p is not None for link in links),
         notes=tuple(_notes(source)),

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from math import isfinite
 from typing import Any
 
-from fastclip.analysis.base import Curve, Numbers
+from fastclip.analysis.base import Curve, Numbers, RunsMean
 from fastclip.statistics.curves.peak import CHECKPOINTS, Contrast, Peak
 
 UNITS = ((1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "k"))
@@ -63,6 +63,24 @@ def short(curve: Curve) -> str:
     change = "" if verdict.change is None else f"{_signed(verdict.change)} from first to last, "
     kind = verdict.kind.replace("_", " ")
     return f"{kind}: {title}, {change}{highest} ({curve.scope}{left_out(curve)})"
+
+
+def mean_sentence(mean: RunsMean, curve: Curve) -> str:
+    """What several runs of one architecture have in common; `curve` is that of one of them."""
+    known = [value for value in mean.mean if value is not None]
+    highest = mean.mean.index(max(known))
+    form = compact if mean.axis == "samples_seen" else "{:.3f}".format
+    unit = "samples seen" if mean.axis == "samples_seen" else "clean accuracy"
+    first, last, top = (
+        f"{number(mean.mean[i], mean.low[i], mean.high[i])} at {form(mean.x[i])} {unit}"
+        for i in (0, len(mean.x) - 1, highest)
+    )
+    count = len(mean.runs)
+    tested = "t-intervals over runs" if count > 2 else "too few runs for an interval"
+    return (
+        f"{curve.endpoint.title} on {curve.dataset} is on average {first} and {last}, highest "
+        f"{top} (mean of {count} runs of {curve.arch}: {', '.join(mean.runs)}; {tested})."
+    )
 
 
 def left_out(curve: Curve) -> str:

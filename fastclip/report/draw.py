@@ -127,7 +127,7 @@ def _draw_line(axes: Axes, line: DrawnLine) -> None:
         doubtful = [float("nan") if certain else y for y, certain in pairs]
         axes.plot(
             line.x, doubtful, "o", markersize=3, markerfacecolor="white", markeredgecolor=colour,
-            markeredgewidth=0.8,
+            markeredgewidth=0.8, clip_on=False,
         )  # fmt: skip
     axes.plot(line.x, [y if certain else float("nan") for y, certain in pairs], **options)
 
@@ -168,11 +168,11 @@ def set_x(axes: Axes, x_column: str, values: Sequence[float]) -> None:
     axes.set_xlabel({**X_LABELS, **ORDER}[x_column])
     positive = [x for x in values if x > 0]
     if x_column in ORDER or not positive or max(positive) < 8 * min(positive):
-        axes.margins(x=0.02)
+        axes.margins(x=0.04)
         return
     low, high = min(positive), max(positive)
     axes.set_xscale("symlog", linthresh=low, linscale=0.4)
-    axes.set_xlim(0 if 0 in values else low, high)
+    axes.set_xlim(-0.1 * low if 0 in values else low / 1.12, high * 1.12)
     decades = [10.0**power for power in range(-2, 16) if low <= 10.0**power <= high]
     if len(decades) < 2:
         decades = [low, high]

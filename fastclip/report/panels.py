@@ -167,17 +167,28 @@ def _conditions(
     datasets: Sequence[str],
 ) -> Iterator[tuple[bool, Line]]:
     """(whether clean, line) per run and distortion; all but clean and headline are faint."""
-    keys = ["distortion", "level"]
-    for (distortion, level), condition in accuracy.groupby(keys, dropna=False, sort=False):
+    keys = ["distortion", "level", "noise_seed"]
+    seeds = accuracy["noise_seed"].nunique()
+    for key, condition in accuracy.groupby(keys, dropna=False, sort=False):
+        distortion, level, seed = map(_known, key)
         clean = distortion == "none"
-        faint = not clean and bool(headline) and (distortion, level) != headline[:2]
         name = "clean" if clean else condition_name(distortion, level)
+        if seeds > 1 and seed is not None:
+            name += f", seed {seed}"
+        faint = not clean and bool(headline) and (distortion, level, seed) != headline
         for line in lines_of(condition, name, faint=faint):
             tested = next((c for c in analysis.curves if _is_line(c, line, condition)), None)
             if tested is not None:
                 line = line_of(tested, name, faint=faint)
             label = f"{name}, {line.dataset}" if len(datasets) > 1 else name
             yield clean, replace(line, label=label, best=())
+
+
+def _known(value: Any) -> Any:
+    """None for NA."""
+    import pandas as pd
+
+    return None if pd.isna(value) else value
 
 
 def _is_line(curve: Curve, line: Line, rows: pd.DataFrame) -> bool:
@@ -187,10 +198,10 @@ def _is_line(curve: Curve, line: Line, rows: pd.DataFrame) -> bool:
 
 
 def _headline(analysis: Analysis) -> tuple[Any, ...]:
-    """(distortion, level) of the primary drop; () without one."""
+    """(distortion, level, seed) of the primary drop; () without one."""
     for curve in primary_curves(analysis, "robustness"):
         factors = curve.endpoint.factors
-        return (factors.get("distortion"), factors.get("level"))
+        return (factors.get("distortion"), factors.get("level"), factors.get("noise_seed"))
     return ()
 
 
@@ -205,16 +216,16 @@ def _drop(rows: pd.DataFrame, analysis: Analysis) -> Panel:
     others = [
         replace(line, faint=True, style=2, label=condition_name(distortion, level))
         for (distortion, level), condition in same.groupby(["distortion", "level"], dropna=False)
-        if (distortion, level) != headline
+        if (distortion, level) != headline[:2]
         for line in lines_of(condition)
     ]
     of = "above chance " if metric.endswith("chance") else ""
     datasets = dict.fromkeys(curve.dataset for curve in curves)
-    share = f"share of accuracy {of}lost, {condition_name(*headline)}"
+    share = f"share of accuracy {of}lost, {condition_name(*headline[:2])}"
     named = (
         panel.lines
         if len(datasets) > 1 or not others
-        else tuple(replace(line, label=condition_name(*headline)) for line in panel.lines)
+        else tuple(replace(line, label=condition_name(*headline[:2])) for line in panel.lines)
     )
     return replace(
         panel,

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fastclip import __version__
-from fastclip.analysis.base import Analysis, Curve
+from fastclip.analysis.base import Analysis, Curve, RunsMean
 from fastclip.report import sections
 from fastclip.report.commands import commands_of, protocol_of
 from fastclip.report.lines import Group, Line, Places, known_axes
@@ -80,6 +80,7 @@ def page_data(
     write = _Writer(groups)
     panels = training_panels(rows, analysis)
     primary = [curve for curve in analysis.curves if curve.endpoint.primary]
+    means = [mean for mean in analysis.means if mean.axis == "samples_seen"]
     # What was measured and is at chance throughout has a sentence, and no panel.
     of_task = {"iqa": "iqa", "shape-bias": "texture", "robustness": "drop"}
     measured = {panel.key for panel in panels} | {of_task[c.endpoint.task] for c in primary}
@@ -108,7 +109,10 @@ def page_data(
             for i, g in enumerate(groups)
         ],
         "axes": [{"key": axis, "name": {**X_LABELS, **ORDER}[axis]} for axis in axes],
-        "sentences": [{"lead": _lead(c, groups), "text": c.sentence} for c in primary],
+        "sentences": [
+            *({"lead": _lead_of_mean(m, analysis), "text": m.sentence} for m in means),
+            *({"lead": _lead(c, groups), "text": c.sentence} for c in primary),
+        ],
         "checks": [[name, text] for name, text in analysis.checks.items()],
         "endpoints": {c.endpoint.key: c.endpoint.title for c in analysis.curves},
         "missing": [title for key, title in TITLES.items() if key not in measured],
@@ -130,6 +134,11 @@ KINDS = {
     "too_few": "too few checkpoints to say",
 }
 """`Peak.kind` in words."""
+
+
+def _lead_of_mean(mean: RunsMean, analysis: Analysis) -> str:
+    titles = {c.endpoint.key: c.endpoint.title.split(" (")[0] for c in analysis.curves}
+    return f"{titles[mean.endpoint]}, {len(mean.runs)} runs."
 
 
 def _lead(curve: Curve, groups: Sequence[Group]) -> str:

@@ -119,8 +119,8 @@ def _grid(draws: Sequence[Draw], height: float, left: float = 0.13) -> Figure:
 
     figure = Figure(figsize=(WIDTH if len(draws) > 1 else WIDTH * 0.72, height + 0.35), dpi=DPI)
     bottom = 0.75 / (height + 0.35)
-    figure.subplots_adjust(left=left if len(draws) == 1 else 0.09, right=0.97, bottom=bottom)
-    figure.subplots_adjust(top=1 - 0.3 / (height + 0.35), wspace=0.32)
+    figure.subplots_adjust(left=left if len(draws) == 1 else 0.1, right=0.97, bottom=bottom)
+    figure.subplots_adjust(top=1 - 0.3 / (height + 0.35), wspace=0.36)
     for axes, draw in zip(figure.subplots(1, len(draws), squeeze=False)[0], draws, strict=True):
         draw(axes)
     return figure

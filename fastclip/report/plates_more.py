@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
 from fastclip.report.draw import short
@@ -95,13 +96,14 @@ def draw_against(
             end = path.get("label", "") if i else ""
             text = ", ".join(word for word in (place_name(path["places"], i), end) if word)
             axes.annotate(
-                text, (x[i], y[i]), xytext=(4, -7 if i == 0 else 5), textcoords="offset points",
-                fontsize=6.5, color=FAINT, annotation_clip=False,
+                text, (x[i], y[i]), xytext=(-4, 6) if i else (4, -7), ha="right" if i else "left",
+                textcoords="offset points", fontsize=6.5, color=FAINT, annotation_clip=False,
             )  # fmt: skip
     if on_logit:
         _logit_ticks(axes)
-    axes.set_xlabel(titles[0])
-    axes.set_ylabel(titles[1])
+    axes.margins(0.09)
+    axes.set_xlabel(fill(titles[0], 38))
+    axes.set_ylabel(fill(titles[1], 38))
 
 
 def _logit_ticks(axes: Axes) -> None:

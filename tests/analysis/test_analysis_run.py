@@ -154,6 +154,8 @@ def test_raw_and_averaged_weights_are_told_apart_and_no_runs_of_their_own(tmp_pa
         ("one (averaged weights)", "three (averaged weights)", "two (averaged weights)"),
     ]  # fmt: skip
     assert all(m.low[0] is not None for m in means)
+    words = "mean of 3 runs of ViT-B-32: one, three, two; t-intervals"
+    assert any(words in sentence for sentence in found.sentences)
 
 
 def test_two_checkpoints_at_one_place_do_not_stop_links(tmp_path):

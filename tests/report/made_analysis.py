@@ -107,7 +107,7 @@ def made_analysis(rows: pd.DataFrame, sentences: Sequence[str] | None = None) ->
         types=(TypeFinding((run, "ViT-B-32", "raw"), "tid2013", "type_1", "peak", 0.001, 0.01),),
         means=(
             RunsMean("iqa", "tid2013", "samples_seen", ("a", "b", "c"), (1e4, 1e5, 1e6),
-                     (0.5, 0.7, 0.6), (0.4, 0.6, 0.5), (0.6, 0.8, 0.7)),
+                     (0.5, 0.7, 0.6), (0.4, 0.6, 0.5), (0.6, 0.8, 0.7), "Three runs rise."),
         ),
         sentences=tuple(sentences if sentences is not None else (c.sentence for c in curves)),
         checks={"data": "complete", "failures": "! 2 checkpoints", "canary": "worst 2e-7"},

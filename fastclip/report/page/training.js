@@ -16,7 +16,7 @@ function drawStack(node, panels, width, panelHeight) {
   const traces = [];
   panels.forEach((panel, i) => {
     const top = 1 - (i * (panelHeight + gap)) / inner;
-    const frame = { panel, axis, narrow, top, id: i ? String(i + 1) : "", domain: [Math.max(top - panelHeight / inner, 0), top], height: panelHeight, inner };
+    const frame = { panel, axis, narrow, top, id: i ? String(i + 1) : "", domain: [Math.max(top - panelHeight / inner, 0), top], height: panelHeight, inner, width: width - margin.l - margin.r };
     drawPanel(frame, traces, layout);
   });
   layout.xaxis = axisStyle({
@@ -47,7 +47,8 @@ function drawPanel(frame, traces, layout) {
   const title = `<b>${plain(panel.title)}</b>${frame.narrow ? "<br>" : "   "}<span style="color:${SOFT}">${plain(frame.narrow ? shortened(panel.subtitle, 52) : panel.subtitle)}</span>`;
   layout.annotations.push({ xref: "paper", yref: "paper", x: 0, y: domain[1], xanchor: "left", yanchor: "bottom", yshift: 5, align: "left", showarrow: false, text: title, font: { ...FONT, size: 13 } });
   const verdict = verdictWords(panel, lines);
-  if (verdict && !frame.narrow) {
+  const fits = 7.5 * panel.title.length + 6.4 * (panel.subtitle.length + verdict.length) < frame.width;
+  if (verdict && !frame.narrow && fits) {
     layout.annotations.push({ xref: "paper", yref: "paper", x: 1, y: domain[1], xanchor: "right", yanchor: "bottom", yshift: 5, showarrow: false, text: `<i>${verdict}</i>`, font: FONT });
   }
 }
