@@ -268,6 +268,8 @@ def command(
         from fastclip.cli.summary import print_summary
 
         print_summary(config.output_dir, outcome)
+        if outcome.done or outcome.already_done:
+            click.echo(f"what they show: fastclip report {config.output_dir}")
     return outcome.exit_code
 
 

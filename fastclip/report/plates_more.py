@@ -95,9 +95,11 @@ def draw_against(
         for i in sorted({0, len(x) - 1}) if x else ():
             end = path.get("label", "") if i else ""
             text = ", ".join(word for word in (place_name(path["places"], i), end) if word)
+            inward = -1 if x[i] > (min(x) + max(x)) / 2 else 1
             axes.annotate(
-                text, (x[i], y[i]), xytext=(-4, 6) if i else (4, -7), ha="right" if i else "left",
-                textcoords="offset points", fontsize=6.5, color=FAINT, annotation_clip=False,
+                text, (x[i], y[i]), xytext=(4 * inward, 6 if i else -7), fontsize=6.5,
+                ha="left" if inward > 0 else "right", textcoords="offset points", color=FAINT,
+                annotation_clip=False,
             )  # fmt: skip
     if on_logit:
         _logit_ticks(axes)
