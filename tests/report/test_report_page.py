@@ -28,8 +28,8 @@ def page(tmp_path_factory):
     return write_report(out, rows, made_analysis(rows), out / "report.html")
 
 
-def report(tmp_path, rows, **options):
-    return write_report(tmp_path, rows, made_analysis(rows, **options), tmp_path / "report.html")
+def report(tmp_path, rows):
+    return write_report(tmp_path, rows, made_analysis(rows), tmp_path / "report.html")
 
 
 def texts(driver, selector):
@@ -69,9 +69,10 @@ def test_the_first_screen_says_what_was_found_and_warns(driver, page):
     analysis = made_analysis(rows)
     for line, sentence in zip(texts(driver, "#sentences li"), analysis.sentences, strict=True):
         assert line.endswith(sentence)
-    assert texts(driver, "#sentences strong")[0] == (
-        "first, Image-quality alignment: rises, then falls."
-    )
+    assert texts(driver, "#sentences strong")[:2] == [
+        "Image-quality alignment, 3 runs.",
+        "first, Image-quality alignment: rises, then falls.",
+    ]
     assert "2 checkpoints" in texts(driver, "#checks .warning")[0]
     assert len(texts(driver, "#checks .warning")) == 1
     bottom = driver.execute_script(
@@ -153,7 +154,7 @@ def test_names_are_shown_as_they_are(driver, tmp_path):
     show(driver, report(tmp_path, rows))
     scroll_through(driver)
     assert driver.find_elements("css selector", "img[src=x]") == []
-    assert texts(driver, "#sentences li")[0].startswith(f"{HOSTILE}, Image-quality alignment")
+    assert texts(driver, "#sentences li")[1].startswith(f"{HOSTILE}, Image-quality alignment")
     assert texts(driver, "#runs button")[0] == HOSTILE
     labels = driver.execute_script(
         "return [...document.querySelectorAll('.ytick')].map(n => n.textContent)"
