@@ -4,14 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fastclip.statistics.curves.peak import Peak
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 Numbers = tuple[float | None, ...]
 
-AXES = ("samples_seen", "step", "epoch")
-"""Ways to say where in training a checkpoint is, the preferred first."""
+
+def numbers_of(column: pd.Series[Any]) -> Numbers:
+    """A column of the table as floats, None where NA."""
+    return tuple(None if v != v else v for v in column.astype("float64").tolist())
 
 
 @dataclass(frozen=True)
@@ -73,6 +78,11 @@ class Curve:
     scope: str
     verdict: Peak
     sentence: str
+
+    @property
+    def group(self) -> tuple[str, str, str]:
+        """(run, arch, weights): what tells its run from others."""
+        return self.run, self.arch, self.weights
 
 
 @dataclass(frozen=True)

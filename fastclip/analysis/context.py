@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from fastclip.analysis.base import Context, Endpoint
+from fastclip.analysis.base import Context, Endpoint, numbers_of
 from fastclip.analysis.endpoints import matching
 from fastclip.analysis.source import Source
 
@@ -49,7 +49,7 @@ def _image_quality(source: Source, endpoint: Endpoint) -> Iterator[Context]:
         rows = matching(source.everything, Endpoint("", "iqa", endpoint.metric, factors, "", ""))
         for dataset, group in rows.dropna(subset=["value"]).groupby("dataset", sort=False):
             row = group.iloc[0]
-            low, high = (None if row[c] != row[c] else float(row[c]) for c in ("ci_low", "ci_high"))
+            low, high = numbers_of(row[["ci_low", "ci_high"]])
             yield Context(endpoint.key, label, float(row["value"]), low, high, text, str(dataset))
 
 
@@ -81,7 +81,7 @@ def _accuracy(source: Source, endpoint: Endpoint) -> Iterator[Context]:
 def _anchors(source: Source, endpoint: Endpoint) -> Iterator[Context]:
     rows: pd.DataFrame = matching(source.anchors, endpoint).dropna(subset=["value"])
     for _, row in rows[~rows["flag"].fillna("").str.contains("at_chance")].iterrows():
-        low, high = (None if row[c] != row[c] else float(row[c]) for c in ("ci_low", "ci_high"))
+        low, high = numbers_of(row[["ci_low", "ci_high"]])
         yield Context(
             endpoint.key,
             str(row["checkpoint"]),

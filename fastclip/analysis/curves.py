@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from fastclip.analysis.base import AXES, Curve, Endpoint, Numbers
+from fastclip.analysis.base import Curve, Endpoint, Numbers, numbers_of
 from fastclip.analysis.endpoints import matching
 from fastclip.analysis.paired import paired_curve
 from fastclip.analysis.replicates import Resampling
 from fastclip.analysis.sentences import run_label, scope, sentence
 from fastclip.analysis.source import Source
 from fastclip.results.protocols import condition_of
+from fastclip.results.table import AXES
 from fastclip.statistics.curves.bands import simultaneous_band
 from fastclip.statistics.curves.base import PairedCurve
 from fastclip.statistics.curves.peak import UNJUDGED, judge
@@ -62,11 +63,16 @@ def labels_of(rows: pd.DataFrame) -> dict[tuple[str, str, str], str]:
     return {key: "" if len(keys) == 1 else run_label(key, keys) for key in keys}
 
 
-def in_order(group: pd.DataFrame) -> pd.DataFrame:
-    """Rows in order of training, by the axis that most of them have; those without it last."""
+def axis_of(group: pd.DataFrame) -> str:
+    """The axis of training that most of these rows have, the preferred of equals."""
     known = {axis: int(group[axis].count()) for axis in AXES}
-    axis = max(AXES, key=known.__getitem__)  # the first of equals
-    return group.sort_values(axis, kind="stable", na_position="last").reset_index(drop=True)
+    return max(AXES, key=known.__getitem__)
+
+
+def in_order(group: pd.DataFrame) -> pd.DataFrame:
+    """Rows in order of training; those without a place in it last."""
+    ordered = group.sort_values(axis_of(group), kind="stable", na_position="last")
+    return ordered.reset_index(drop=True)
 
 
 def _named(endpoint: Endpoint, protocol: Mapping[str, Any]) -> Endpoint:
@@ -98,12 +104,12 @@ def _measured(
         dataset=str(first["dataset"]),
         protocol_id=str(first["protocol_id"]),
         checkpoints=tuple(group["checkpoint"].astype(str)),
-        samples_seen=_numbers(group["samples_seen"]),
-        step=_numbers(group["step"]),
-        epoch=_numbers(group["epoch"]),
-        value=_numbers(group["value"]),
-        ci_low=_numbers(group["ci_low"]),
-        ci_high=_numbers(group["ci_high"]),
+        samples_seen=numbers_of(group["samples_seen"]),
+        step=numbers_of(group["step"]),
+        epoch=numbers_of(group["epoch"]),
+        value=numbers_of(group["value"]),
+        ci_low=numbers_of(group["ci_low"]),
+        ci_high=numbers_of(group["ci_high"]),
         band_low=low,
         band_high=high,
         usable=tuple(not reason for reason in why),
@@ -142,28 +148,16 @@ def _units(source: Source, endpoint: Endpoint, row: pd.Series[Any]) -> str:
 
 def _reasons(endpoint: Endpoint, group: pd.DataFrame) -> Iterator[str]:
     """Why each point is left out of every statement; "" where it is not."""
-    placed = group[list(AXES)].notna()
-    missing = ~placed[placed.sum().idxmax()] if placed.any(axis=None) else placed[AXES[0]]
+    placed = group[axis_of(group)].notna()
+    some = placed.any()  # where no checkpoint has a place, none is left out for it
     wanted = FLAGS.get(endpoint.metric)
-    for value, flag, unplaced in zip(group["value"], group["flag"], missing, strict=True):
-        if unplaced:
+    for value, flag, known in zip(group["value"], group["flag"], placed, strict=True):
+        if some and not known:
             yield "no_place"
         elif isinstance(flag, str) and wanted in flag.split(";"):
             yield str(wanted)
         else:
             yield "NA" if value != value else ""
-
-
-def _numbers(column: pd.Series[Any]) -> Numbers:
-    return tuple(
-        None if value is None or value != value else float(value) for value in _plain(column)
-    )
-
-
-def _plain(column: pd.Series[Any]) -> list[Any]:
-    return [
-        None if missing else value for value, missing in zip(column, column.isna(), strict=True)
-    ]
 
 
 def _bands(

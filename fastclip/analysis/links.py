@@ -43,7 +43,7 @@ def links_of(curves: Sequence[Curve]) -> list[Link]:
     wanted = [curve for curve in curves if curve.endpoint.primary or curve.endpoint.key == CLEAN]
     by_run: dict[Key, list[Curve]] = {}
     for curve in wanted:
-        by_run.setdefault((curve.run, curve.arch, curve.weights), []).append(curve)
+        by_run.setdefault(curve.group, []).append(curve)
     labels = {key: run_label(key, list(by_run)) for key in by_run}
     links = [
         replace(link_of(a, b), run=labels[key])

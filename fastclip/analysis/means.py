@@ -21,7 +21,7 @@ def means_of(curves: Sequence[Curve]) -> list[RunsMean]:
         if curve.endpoint.primary:
             key = (curve.endpoint.key, curve.dataset, curve.arch, curve.weights)
             by_name.setdefault(key, []).append(curve)
-    clean = {_run(curve): curve for curve in curves if curve.endpoint.key == CLEAN}
+    clean = {curve.group: curve for curve in curves if curve.endpoint.key == CLEAN}
     return [
         mean
         for several in by_name.values()
@@ -50,7 +50,7 @@ def _by_samples(curves: Sequence[Curve]) -> Iterator[RunsMean]:
 def _by_accuracy(
     curves: Sequence[Curve], clean: dict[tuple[str, str, str], Curve]
 ) -> Iterator[RunsMean]:
-    matched = [(curve, clean[_run(curve)]) for curve in curves if _run(curve) in clean]
+    matched = [(curve, clean[curve.group]) for curve in curves if curve.group in clean]
     if len(matched) < 2:
         return
     runs: list[Run] = []
@@ -67,7 +67,7 @@ def _mean(curves: Sequence[Curve], axis: str, mean: MeanCurve) -> Iterator[RunsM
         curves[0].endpoint.key,
         curves[0].dataset,
         axis,
-        tuple(run_label(_run(curve), [_run(other) for other in curves]) for curve in curves),
+        tuple(run_label(curve.group, [other.group for other in curves]) for curve in curves),
         tuple(float(x) for x in mean.x),
         _numbers(mean.mean),
         _numbers(mean.low, len(mean.x)),
@@ -75,10 +75,6 @@ def _mean(curves: Sequence[Curve], axis: str, mean: MeanCurve) -> Iterator[RunsM
         "",
     )
     yield replace(found, sentence=mean_sentence(found, curves[0]))
-
-
-def _run(curve: Curve) -> tuple[str, str, str]:
-    return curve.run, curve.arch, curve.weights
 
 
 def _numbers(values: npt.NDArray[np.float64] | None, count: int = 0) -> Numbers:

@@ -15,7 +15,7 @@ from fastclip.analysis.replicates import (
     correlation_curves,
     drop_curve,
     partial_curve,
-    shape_bias_curves,
+    shape_bias_curve,
 )
 from fastclip.analysis.source import Source
 from fastclip.errors import RefusalError
@@ -68,14 +68,14 @@ def _shape_bias(
     first = source.items(group.iloc[0], ["conflict", "shape_exemplar", "texture_exemplar"])
     conflict = first["conflict"].astype(bool)
     found = [source.items(row, ["is_shape", "is_texture"]) for _, row in group.iterrows()]
-    curves = shape_bias_curves(
+    return shape_bias_curve(
+        endpoint.metric,
         np.stack([items["is_shape"].astype(bool)[conflict] for items in found]),
         np.stack([items["is_texture"].astype(bool)[conflict] for items in found]),
         first["shape_exemplar"][conflict].astype(str),
         first["texture_exemplar"][conflict].astype(str),
         how,
     )
-    return curves[endpoint.metric]
 
 
 def _robustness(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -79,32 +80,27 @@ def partial_curve(
     return _fisher_curve(drawn[:, 0], left_out[:, 0, 1:])
 
 
-def shape_bias_curves(
+def shape_bias_curve(
+    metric: str,
     is_shape: BoolArray,
     is_texture: BoolArray,
     shape_exemplar: npt.NDArray[np.str_],
     texture_exemplar: npt.NDArray[np.str_],
     how: Resampling,
-) -> dict[str, PairedCurve]:
-    """Curves of "shape_bias" and "cue_accuracy" over conflict pictures; decisions `[T, N]`.
+) -> PairedCurve:
+    """The curve of "shape_bias" or "cue_accuracy" over conflict pictures; decisions `[T, N]`.
 
     Both kinds of exemplar are drawn (`TwoWayBootstrap`); the rarer kind counts the units.
     """
     bootstrap = TwoWayBootstrap(shape_exemplar, texture_exemplar, how.resamples, how.seed)
-    cue, every = is_shape | is_texture, np.ones((1, is_shape.shape[1]))
-    sums = {
-        "shape_bias": (is_shape, cue),
-        "cue_accuracy": (cue, np.broadcast_to(every, cue.shape)),
-    }
-    return {
-        metric: _share_curve(
-            ratio(bootstrap.sums(part), bootstrap.sums(whole)),
-            bootstrap.covariance(ratio_influence(part, whole)),
-            bootstrap.units,
-            edge=0.5 / is_shape.shape[1],
-        )
-        for metric, (part, whole) in sums.items()
-    }
+    cue = is_shape | is_texture
+    part, whole = {"shape_bias": (is_shape, cue), "cue_accuracy": (cue, np.ones_like(cue))}[metric]
+    return _share_curve(
+        ratio(bootstrap.sums(part), bootstrap.sums(whole)),
+        bootstrap.covariance(ratio_influence(part, whole)),
+        bootstrap.units,
+        edge=0.5 / cue.shape[1],
+    )
 
 
 def accuracy_curve(right: BoolArray, how: Resampling) -> PairedCurve:
@@ -136,15 +132,14 @@ def _coefficients(
     how: Resampling,
 ) -> tuple[Float64Array, Float64Array]:
     """Of the data and B resamples, `[T, G, 1 + B]`; of the data and the jackknife, with 1 + C."""
-    drawn = correlate(
-        metric, scores, target, groups, clusters=clusters,
-        resamples=how.resamples, seed=how.seed, threads=how.threads,
-    )  # fmt: skip
-    left_out = correlate(
-        metric, scores, target, groups, clusters=clusters,
-        resamples="jackknife", threads=how.threads,
-    )  # fmt: skip
-    return drawn.values, left_out.values
+
+    def values(resamples: int | Literal["jackknife"]) -> Float64Array:
+        return correlate(
+            metric, scores, target, groups, clusters=clusters,
+            resamples=resamples, seed=how.seed, threads=how.threads,
+        ).values  # fmt: skip
+
+    return values(how.resamples), values("jackknife")
 
 
 def _fisher_curve(drawn: Float64Array, left_out: Float64Array) -> PairedCurve:

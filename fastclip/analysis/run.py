@@ -8,7 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from fastclip.analysis.base import AXES, Analysis
+from fastclip.analysis.base import Analysis
 from fastclip.analysis.checks import checks_of
 from fastclip.analysis.context import context_of
 from fastclip.analysis.curves import Measured, curves_of
@@ -19,6 +19,7 @@ from fastclip.analysis.replicates import Resampling
 from fastclip.analysis.source import Source
 from fastclip.analysis.types import type_findings
 from fastclip.files import write_json
+from fastclip.results.table import AXES
 from fastclip.statistics.batched import RESAMPLES_DEFINITION
 
 Say = Callable[[str], None]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy.typing as npt
 
 from fastclip.checkpoints.anchors import PREFIX
-from fastclip.errors import RefusalError, UsageError
+from fastclip.errors import UsageError
 from fastclip.files import canonical_json
 from fastclip.results.protocols import choose, of_one_kind, refuse_outdated, refuse_several
 from fastclip.results.record import (
@@ -23,13 +22,16 @@ from fastclip.results.record import (
     record_path,
 )
 from fastclip.results.sightings import Sighting, read_sightings
-from fastclip.results.table import Measurement, join, rows_of
+from fastclip.results.table import Measurement, join, read_config, rows_of
 
 if TYPE_CHECKING:
     import pandas as pd
 
 ANCHORS = "anchors"
 """In place of a run's name."""
+
+RunKey = tuple[str, str, str]
+"""(run, arch, weights)."""
 
 Items = dict[str, npt.NDArray[Any]]
 
@@ -112,9 +114,7 @@ def read_source(
         UsageError: no sweep, nothing measured, records of several engines, precisions or
             protocols with none chosen, or a choice that fits none.
     """
-    config = out / "config.json"
-    if not config.is_file():
-        raise UsageError("this folder holds no sweep", where=out, mend="name a sweep's -o folder")
+    config = read_config(out)
     records = list(read_records(out))
     if not records:
         raise UsageError(
@@ -141,7 +141,7 @@ def read_source(
         rows[~is_anchor].reset_index(drop=True),
         rows[is_anchor].reset_index(drop=True),
         {m.record.protocol_id: m.record.protocol for m in measured},
-        _settled(config),
+        config,
         sightings,
         {_key(m.record): m.record.items_digest for m in measured},
         copies,
@@ -153,15 +153,6 @@ def _key(record: Record) -> tuple[str, str, str]:
     return record.checkpoint_id, record.task, record.protocol_id
 
 
-def _settled(path: Path) -> Mapping[str, Any]:
-    try:
-        return dict(json.loads(path.read_bytes()))
-    except ValueError as error:
-        raise RefusalError(
-            f"config.json cannot be read ({error})", where=path, mend="sweep into a new -o folder"
-        ) from error
-
-
 def without_copies(measured: Sequence[Measurement]) -> tuple[list[Measurement], list[str]]:
     """Each checkpoint of a run once, and no run that is a copy of another.
 
@@ -170,30 +161,31 @@ def without_copies(measured: Sequence[Measurement]) -> tuple[list[Measurement], 
     Returns:
         What is kept, and what was left out, in words.
     """
-    runs: dict[tuple[str, str, str], dict[str, Sighting]] = {}
-    copies = {}
+    runs: dict[RunKey, dict[str, Sighting]] = {}
+    copies: dict[tuple[RunKey, str], str] = {}
     for m in measured:
-        names = runs.setdefault(_run_of(m.sighting), {})
-        first = names.setdefault(m.record.checkpoint_id, m.sighting)
+        key = _run_of(m.sighting)
+        first = runs.setdefault(key, {}).setdefault(m.record.checkpoint_id, m.sighting)
         if first != m.sighting:
-            copies[m.sighting.name] = f"the same weights as {first.name}"
-    originals: list[tuple[str, str, str]] = []
+            copies[key, m.sighting.name] = f"the same weights as {first.name}"
+    originals: list[RunKey] = []
     for key, names in runs.items():
         original = next((o for o in originals if set(names) <= set(runs[o])), None)
         if original is None or key[0] == ANCHORS:
             originals.append(key)
         else:
-            copies |= {s.name: f"run {key[0]} is a copy of {original[0]}" for s in names.values()}
-    kept = [m for m in measured if m.sighting.name not in copies]
+            why = f"run {key[0]} is a copy of {original[0]}"
+            copies |= {(key, sighting.name): why for sighting in names.values()}
+    kept = [m for m in measured if (_run_of(m.sighting), m.sighting.name) not in copies]
     said = dict.fromkeys(copies.values())
     return kept, [f"left out: {_some(copies, why)}, {why}" for why in said]
 
 
-def _some(copies: Mapping[str, str], why: str) -> str:
-    names = [name for name, reason in copies.items() if reason == why]
+def _some(copies: Mapping[tuple[RunKey, str], str], why: str) -> str:
+    names = [name for (_, name), reason in copies.items() if reason == why]
     return names[0] if len(names) == 1 else f"{len(names)} checkpoints"
 
 
-def _run_of(sighting: Sighting) -> tuple[str, str, str]:
+def _run_of(sighting: Sighting) -> RunKey:
     run = ANCHORS if sighting.name.startswith(PREFIX) else sighting.run
     return run, sighting.arch, sighting.weights

@@ -38,5 +38,4 @@ def type_findings(
         found = [judge(one, with_set=False) for one in known]
         q = benjamini_hochberg([peak.p for peak in found])
         for name, peak, rate in zip(types, found, q, strict=True):
-            group = (curve.run, curve.arch, curve.weights)
-            yield TypeFinding(group, curve.dataset, name, peak.kind, peak.p, float(rate))
+            yield TypeFinding(curve.group, curve.dataset, name, peak.kind, peak.p, float(rate))

@@ -13,10 +13,9 @@ from fastclip.errors import RefusalError
 from fastclip.exports.base import Export, Options, Selection
 from fastclip.exports.wide import WideRow, wide_rows
 from fastclip.files import digest_of
+from fastclip.results.table import AXES
 
 PROJECT = "fastclip"
-AXES = ("samples_seen", "step", "epoch")
-"""Places in training, the preferred first."""
 
 NOT_OF_THE_TRAINING = {"disable_git": True, "x_disable_stats": True, "x_disable_meta": True}
 """Wandb would record the folder, the load and the hardware that the export happens to run on."""

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fastclip.report.style import condition_name
-from fastclip.results.record import newest_revisions, read_records
+from fastclip.results.record import Record
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -79,8 +79,12 @@ def _words(name: str, value: Any) -> Iterator[str]:
         yield from (flag, str(value))
 
 
-def protocol_of(out: Path, rows: pd.DataFrame) -> list[list[str]]:
-    """(task, what the numbers mean): one line per task and data set, and one for the engine."""
+def protocol_of(out: Path, rows: pd.DataFrame, records: Sequence[Record]) -> list[list[str]]:
+    """(task, what the numbers mean): one line per task and data set, and one for the engine.
+
+    Args:
+        records: those behind the rows.
+    """
     config = out / "config.json"
     settled = json.loads(config.read_bytes()) if config.is_file() else {}
     lines = [
@@ -88,7 +92,7 @@ def protocol_of(out: Path, rows: pd.DataFrame) -> list[list[str]]:
             f"{task}, {dataset}",
             "; ".join(dict.fromkeys(word for p in found for word in _words_of(p))),
         ]
-        for (task, dataset), found in _protocols(out, rows).items()
+        for (task, dataset), found in _protocols(records).items()
     ]
     if settled:
         kinds = rows[["engine", "precision"]].drop_duplicates().itertuples(index=False, name=None)
@@ -99,12 +103,11 @@ def protocol_of(out: Path, rows: pd.DataFrame) -> list[list[str]]:
     return [*lines, ["protocols", ids]]
 
 
-def _protocols(out: Path, rows: pd.DataFrame) -> dict[tuple[str, str], list[Mapping[str, Any]]]:
-    """The protocols of each task and data set, of the records behind the rows."""
-    shown = set(rows["protocol_id"])
+def _protocols(records: Sequence[Record]) -> dict[tuple[str, str], list[Mapping[str, Any]]]:
+    """The protocols of each task and data set."""
     found: dict[tuple[str, str], dict[str, Mapping[str, Any]]] = {}
-    for record in newest_revisions(list(read_records(out))):
-        if record.protocol_id in shown and record.task != "embedding-diagnostics":
+    for record in records:
+        if record.task != "embedding-diagnostics":
             task = found.setdefault((record.task, record.dataset), {})
             task[record.protocol_id] = record.protocol
     return {key: list(protocols.values()) for key, protocols in found.items()}

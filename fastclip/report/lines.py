@@ -6,7 +6,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from fastclip.analysis.base import AXES, Curve, Numbers
+from fastclip.analysis.base import Curve, Numbers, numbers_of
+from fastclip.results.table import AXES
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -76,7 +77,7 @@ def _inverted(values: Numbers) -> Numbers:
 def line_of(curve: Curve, label: str = "", **options: Any) -> Line:
     """A curve of the analysis as a line."""
     return Line(
-        (curve.run, curve.arch, curve.weights),
+        curve.group,
         curve.dataset,
         label,
         Places(curve.checkpoints, curve.samples_seen, curve.step, curve.epoch),
@@ -102,7 +103,7 @@ def lines_of(rows: pd.DataFrame, label: str = "", **options: Any) -> Iterator[Li
     """Lines of rows that hold one metric: one per run, data set, distortion and protocol."""
     keys = ["run", "arch", "weights", *FACTORS]
     for key, group in rows.groupby(keys, dropna=False, sort=False):
-        value = _numbers(group["value"])
+        value = numbers_of(group["value"])
         if all(v is None for v in value):
             continue
         flags = [str(flag) for flag in group["flag"].fillna("")]
@@ -113,8 +114,8 @@ def lines_of(rows: pd.DataFrame, label: str = "", **options: Any) -> Iterator[Li
             label,
             places_of(group),
             value,
-            _numbers(group["ci_low"]),
-            _numbers(group["ci_high"]),
+            numbers_of(group["ci_low"]),
+            numbers_of(group["ci_high"]),
             nothing,
             nothing,
             tuple(not f.startswith("at_chance") for f in flags),
@@ -126,13 +127,8 @@ def lines_of(rows: pd.DataFrame, label: str = "", **options: Any) -> Iterator[Li
 
 def places_of(rows: pd.DataFrame) -> Places:
     """Where in training the checkpoints of these rows are, in their order."""
-    axes = {axis: _numbers(rows[axis]) for axis in AXES}
+    axes = {axis: numbers_of(rows[axis]) for axis in AXES}
     return Places(tuple(map(str, rows["checkpoint"])), **axes)
-
-
-def _numbers(column: pd.Series[Any]) -> Numbers:
-    """Floats, None where NA."""
-    return tuple(None if v != v else v for v in column.astype("float64").tolist())
 
 
 def known_axes(lines: Sequence[Line]) -> list[str]:

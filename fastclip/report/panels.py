@@ -71,7 +71,7 @@ def groups_of(rows: pd.DataFrame) -> list[Group]:
 
 def of_curves(rows: pd.DataFrame, analysis: Analysis) -> pd.DataFrame:
     """The rows of the runs that the analysis has curves of: not those of anchors."""
-    known = {(curve.run, curve.arch, curve.weights) for curve in analysis.curves}
+    known = {curve.group for curve in analysis.curves}
     keys = zip(rows["run"], rows["arch"], rows["weights"], strict=True)
     return rows[[key in known for key in keys]] if known else rows
 
@@ -192,7 +192,7 @@ def _known(value: Any) -> Any:
 
 
 def _is_line(curve: Curve, line: Line, rows: pd.DataFrame) -> bool:
-    if (curve.run, curve.arch, curve.weights) != line.group or curve.dataset != line.dataset:
+    if curve.group != line.group or curve.dataset != line.dataset:
         return False
     return not matching(rows, curve.endpoint).empty
 

@@ -25,6 +25,7 @@ from fastclip.report.panels import (
 )
 from fastclip.report.pictures import flips, misjudged
 from fastclip.report.style import COLOURS, ORDER, X_LABELS
+from fastclip.results.record import read_records
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -84,6 +85,8 @@ def page_data(
     # What was measured and is at chance throughout has a sentence, and no panel.
     of_task = {"iqa": "iqa", "shape-bias": "texture", "robustness": "drop"}
     measured = {panel.key for panel in panels} | {of_task[c.endpoint.task] for c in primary}
+    shown = set(rows["protocol_id"])
+    records = [record for record in read_records(out) if record.protocol_id in shown]
     body = {
         "panels": panels,
         "heat": list(sections.heat_maps(rows, analysis)),
@@ -96,7 +99,7 @@ def page_data(
         "explored": explored(analysis),
         "flips": list(flips(out, rows, analysis)),
         "misjudged": list(misjudged(out, rows, analysis)),
-        "timings": sections.timings(out, set(rows["protocol_id"])),
+        "timings": sections.timings(records),
     }
     written = write(body)
     axes = known_axes([line for panel in panels for line in panel.lines])
@@ -120,7 +123,7 @@ def page_data(
         "notes": list(analysis.notes),
         "settings": write(analysis.settings),
         "commands": commands_of(out, analysis.settings),
-        "protocol": protocol_of(out, rows),
+        "protocol": protocol_of(out, rows, records),
         **written,
         "places": [{k: write(v) for k, v in asdict(p).items()} for p in write.places],
     }
@@ -143,8 +146,7 @@ def _lead_of_mean(mean: RunsMean, analysis: Analysis) -> str:
 
 def _lead(curve: Curve, groups: Sequence[Group]) -> str:
     """The sentence of a curve in a few words."""
-    group = (curve.run, curve.arch, curve.weights)
-    run = f"{group_name(group, groups)}, " if len(groups) > 1 else ""
+    run = f"{group_name(curve.group, groups)}, " if len(groups) > 1 else ""
     said = KINDS[curve.verdict.kind] if any(curve.usable) else "cannot be judged"
     return f"{run}{curve.endpoint.title.split(' (')[0]}: {said}."
 

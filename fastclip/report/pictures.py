@@ -15,7 +15,6 @@ import numpy.typing as npt
 
 from fastclip.analysis.base import Analysis, Curve
 from fastclip.errors import FastclipError
-from fastclip.report.lines import Group
 from fastclip.report.panels import primary_curves
 from fastclip.results.record import read_items, record_path
 
@@ -52,7 +51,7 @@ def flips(out: Path, rows: pd.DataFrame, analysis: Analysis) -> Iterator[dict[st
         thumbnails = _Thumbnails(out, curve.dataset)
         to_shape, to_texture = (_worth(a, b) for a, b in ((texture, shape), (shape, texture)))
         yield {
-            "group": _group(curve),
+            "group": curve.group,
             "dataset": curve.dataset,
             "checkpoints": usable,
             "pictures": len(names),
@@ -116,7 +115,7 @@ def misjudged(out: Path, rows: pd.DataFrame, analysis: Analysis) -> Iterator[dic
         model = (rankdata(items[distance]) - 0.5) / count
         pairs = _Pairs(items, people, model, _Thumbnails(out, curve.dataset))
         yield {
-            "group": _group(curve),
+            "group": curve.group,
             "dataset": curve.dataset,
             "checkpoint": curve.checkpoints[last],
             "pairs": count,
@@ -206,10 +205,6 @@ def _dataset(out: Path, name: str) -> Dataset | str:
         return locations[name].load(partial=True, limit=options.get("limit"))
     except (FastclipError, OSError) as error:
         return str(error).splitlines()[0]
-
-
-def _group(curve: Curve) -> Group:
-    return (curve.run, curve.arch, curve.weights)
 
 
 def _record_paths(out: Path, rows: pd.DataFrame, curve: Curve) -> dict[str, Path]:

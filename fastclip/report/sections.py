@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Set
-from pathlib import Path
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from fastclip.analysis.base import Analysis, Context
 from fastclip.report.lines import Line, Places, line_of, lines_of, places_of
 from fastclip.report.panels import primary_curves
 from fastclip.report.style import condition_name
+from fastclip.results.record import Record
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -125,7 +125,7 @@ def trade_offs(analysis: Analysis) -> Iterator[dict[str, Any]]:
     for task in ("shape-bias", "robustness"):
         for x in primary_curves(analysis, task):
             for y in alignment:
-                same_run = (x.run, x.arch, x.weights) == (y.run, y.arch, y.weights)
+                same_run = x.group == y.group
                 path = _against(line_of(x), line_of(y))
                 if same_run and path["x"]:
                     yield {
@@ -157,20 +157,17 @@ def _against(x: Line, y: Line) -> dict[str, Any]:
     }
 
 
-def timings(out: Path, protocols: Set[str]) -> list[dict[str, Any]]:
-    """Seconds per stage of these protocols' records: over all checkpoints, and the median one's.
+def timings(records: Sequence[Record]) -> list[dict[str, Any]]:
+    """Seconds per stage of these records: over all checkpoints, and the median one's.
 
     A visit's stages stand in each of its records; a record's own seconds are encoding and
     scoring of its task.
     """
     import numpy as np
 
-    from fastclip.results.record import newest_revisions, read_records
-
     visits: dict[tuple[Any, ...], dict[str, float]] = {}
     tasks: dict[str, list[float]] = {}
-    shown = (record for record in read_records(out) if record.protocol_id in protocols)
-    for record in newest_revisions(list(shown)):
+    for record in records:
         # A record has what the visit had taken when it was written: the last one has all of it.
         began = (record.checkpoint_id, record.timings.get("read"), record.timings.get("swap"))
         visit = visits.setdefault(began, {})

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fastclip.checkpoints.names import natural_key
-from fastclip.errors import UsageError
+from fastclip.errors import RefusalError, UsageError
 from fastclip.evaluators import TASKS
 from fastclip.files import atomic_path
 from fastclip.results.record import Record, newest_revisions, read_records
@@ -59,6 +59,9 @@ COLUMNS: dict[str, str] = {
 }
 """Column -> pandas dtype, in the order of the table. `seconds` is the only timing."""
 
+AXES = ("samples_seen", "step", "epoch")
+"""Columns that say where in training a checkpoint is, the preferred first."""
+
 
 @dataclass(frozen=True)
 class Measurement:
@@ -66,6 +69,24 @@ class Measurement:
 
     sighting: Sighting
     record: Record
+
+
+def read_config(out: Path) -> dict[str, Any]:
+    """What `config.json` of an output folder settled.
+
+    Raises:
+        UsageError: `out` holds no sweep.
+        RefusalError: the file cannot be read.
+    """
+    path = out / "config.json"
+    if not path.is_file():
+        raise UsageError("this folder holds no sweep", where=out, mend="name a sweep's -o folder")
+    try:
+        return dict(json.loads(path.read_bytes()))
+    except ValueError as error:
+        raise RefusalError(
+            f"config.json cannot be read ({error})", where=path, mend="sweep into a new -o folder"
+        ) from error
 
 
 def measurements(out: Path) -> list[Measurement]:
@@ -78,10 +99,7 @@ def measurements(out: Path) -> list[Measurement]:
     Raises:
         UsageError: `out` holds no sweep.
     """
-    config = out / "config.json"
-    if not config.is_file():
-        raise UsageError("this folder holds no sweep", where=out, mend="name a sweep's -o folder")
-    settled = json.loads(config.read_bytes())
+    settled = read_config(out)
     ours = (settled["engine"], settled["precision"])
     kept = [record for record in read_records(out) if (record.engine, record.precision) == ours]
     return join(read_sightings(out), newest_revisions(kept))

@@ -217,6 +217,19 @@ def test_the_same_weights_are_no_second_measurement(tmp_path):
     assert any("the same weights as original/epoch_" in note for note in found.notes)
 
 
+def test_averaged_weights_that_are_the_raw_ones_leave_the_raw_ones_there(tmp_path):
+    sweep = MadeSweep(tmp_path)
+    ids = sweep.checkpoints(4)
+    sweep.image_quality(ids, RISING[:4])
+    for cid in ids:
+        body = json.loads((tmp_path / "checkpoints" / f"{cid}.json").read_bytes())
+        write_json(tmp_path / "checkpoints" / f"ema{cid}.json", {**body, "weights": "ema"})
+    found = analysed(tmp_path)
+    weights = [c.weights for c in found.curves if c.endpoint.key == "iqa"]
+    assert len(weights) == 1
+    assert len(found.curves[0].checkpoints) == 4
+
+
 def test_a_drop_without_its_clean_record_is_refused_with_a_mend(tmp_path):
     sweep = MadeSweep(tmp_path)
     sweep.robustness(sweep.checkpoints(3), (0.5, 0.6, 0.7), (0.2, 0.3, 0.4))

@@ -6,7 +6,8 @@ import pytest
 from drawn_curves import of_units, units
 from scipy import stats
 
-from fastclip.statistics.curves import PairedCurve, best_set, change, judge
+from fastclip.statistics.curves import PairedCurve, best_set, judge
+from fastclip.statistics.curves.peak import Differences
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -66,7 +67,7 @@ def test_bounds_exclude_nothing_changed_exactly_where_p_is_small():
 
 def test_one_difference_fixed_in_advance_is_a_paired_t_test():
     values = units(rng(3), np.linspace(0.4, 0.45, 10), 40)
-    found = change(of_units(values, resamples=20000), 2, 7)
+    found = Differences(of_units(values, resamples=20000)).one(2, 7)
     expected = stats.ttest_rel(values[7], values[2])
     assert found.p == pytest.approx(expected.pvalue, rel=0.15, abs=0.005)
     low, high = expected.confidence_interval()
@@ -76,7 +77,7 @@ def test_one_difference_fixed_in_advance_is_a_paired_t_test():
 def test_picking_the_highest_is_paid_for():
     curve = of_units(units(rng(), peaked(), 25))
     result = judge(curve)
-    alone = change(curve, 0, result.highest)
+    alone = Differences(curve).one(0, result.highest)
     assert result.rise.value == alone.value
     assert result.rise.low < alone.low and result.rise.high > alone.high
 

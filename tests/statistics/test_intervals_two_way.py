@@ -8,14 +8,23 @@ from scipy import stats
 from scipy.special import expit
 
 from fastclip.statistics.batched.resamples import multiplicities
-from fastclip.statistics.intervals.ratios import ratio
+from fastclip.statistics.intervals.ratios import ratio, ratio_influence
 from fastclip.statistics.intervals.shares import wilson
 from fastclip.statistics.intervals.two_way import (
     TEXTURES,
     TwoWayBootstrap,
-    shape_bias_covariance,
-    shape_bias_replicates,
 )
+
+
+def shape_bias_replicates(is_shape, is_texture, shapes, textures, resamples, seed):
+    bootstrap = TwoWayBootstrap(shapes, textures, resamples, seed)
+    shape, texture = (bootstrap.sums(columns)[:, 1:] for columns in (is_shape, is_texture))
+    return ratio(shape, shape + texture)
+
+
+def shape_bias_covariance(is_shape, is_texture, shapes, textures):
+    influence = ratio_influence(is_shape, is_shape | is_texture)
+    return TwoWayBootstrap(shapes, textures).covariance(influence)
 
 
 def published(rng):

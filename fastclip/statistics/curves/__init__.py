@@ -12,7 +12,7 @@ from fastclip.statistics.curves.links import (
     link_over_runs,
 )
 from fastclip.statistics.curves.maximum import beaten_p, best_set
-from fastclip.statistics.curves.peak import Contrast, Peak, change, judge
+from fastclip.statistics.curves.peak import Contrast, Peak, judge
 from fastclip.statistics.curves.runs import MeanCurve, by_accuracy, by_samples
 
 __all__ = [
@@ -28,7 +28,6 @@ __all__ = [
     "best_set",
     "by_accuracy",
     "by_samples",
-    "change",
     "from_scale",
     "increments_link",
     "judge",

@@ -109,7 +109,7 @@ def judge(curve: PairedCurve, level: float = LEVEL, *, with_set: bool = True) ->
     every = np.arange(len(curve))
     rise = differences.one(0, highest, every[:1], every[1:])
     fall = differences.one(highest, last, every[:-1], every[-1:])
-    change = differences.one(0, last, every[:1], every[-1:])
+    change = differences.one(0, last)
     p = max(rise.p, fall.p) if 0 < highest < last else 1.0
     kind = "undecided"
     if p <= 1 - level:
@@ -143,8 +143,3 @@ class Differences:
         error = float(np.sqrt(squared))
         margin = largest.critical(self._level) * error if error > 0 else 0.0
         return Contrast(earlier, later, value, value - margin, value + margin, p)
-
-
-def change(curve: PairedCurve, earlier: int, later: int, level: float = LEVEL) -> Contrast:
-    """Later minus earlier, chosen in advance: bounds and p for this one difference."""
-    return Differences(curve, level).one(earlier, later)

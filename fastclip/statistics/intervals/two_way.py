@@ -17,7 +17,6 @@ import numpy as np
 import numpy.typing as npt
 
 from fastclip.statistics.intervals.base import LEVEL, Interval, no_interval
-from fastclip.statistics.intervals.ratios import ratio, ratio_influence
 
 RESAMPLES = 2000
 SEED = 0
@@ -114,36 +113,6 @@ class TwoWayBootstrap:
             return no_interval(self.units)
         low, high = np.quantile(known, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
         return Interval(float(low), float(high), "two-way-bootstrap", self.units)
-
-
-def shape_bias_replicates(
-    is_shape: npt.ArrayLike,
-    is_texture: npt.ArrayLike,
-    shape_exemplar: Names,
-    texture_exemplar: Names,
-    resamples: int,
-    seed: int,
-) -> Float64Array:
-    """Shape bias on resampled exemplars, `[T, B]`, from decisions on conflict pictures `[T, N]`.
-
-    Column b drew the same exemplars for every checkpoint and on every machine; NaN where no
-    decision of a resample took a cue.
-    """
-    bootstrap = TwoWayBootstrap(shape_exemplar, texture_exemplar, resamples, seed)
-    shape, texture = (bootstrap.sums(columns)[:, 1:] for columns in (is_shape, is_texture))
-    return ratio(shape, shape + texture)
-
-
-def shape_bias_covariance(
-    is_shape: npt.ArrayLike,
-    is_texture: npt.ArrayLike,
-    shape_exemplar: Names,
-    texture_exemplar: Names,
-) -> Float64Array:
-    """Covariance of shape biases over both kinds of exemplars, `[T, T]`; that of the resamples."""
-    shape, cue = np.asarray(is_shape), np.logical_or(is_shape, is_texture)
-    bootstrap = TwoWayBootstrap(shape_exemplar, texture_exemplar)
-    return bootstrap.covariance(ratio_influence(shape, cue))
 
 
 def _codes(names: Names) -> tuple[int, npt.NDArray[np.int64]]:
