@@ -22,7 +22,11 @@ Handle = Any
 """What `place` returns: pictures where the engine wants them."""
 
 Outputs = Any
-"""Raw embeddings where the engine left them; `fetch` brings them to the host."""
+"""Raw embeddings where the engine left them, or a promise of them; `fetch` brings them to the host.
+"""
+
+Prepared = Any
+"""Weights ready to be swapped in; a mapping of packed arrays is one too."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +47,8 @@ class Engine(ABC):
         name: as in `fastclip.engines.ENGINES`.
         family: engines of one family give the same numbers; one output folder holds one family.
         precisions, devices: what `__init__` accepts; the first precision is the default one.
+        prepares_ahead: `prepare` does what a swap costs, and may be called from another thread
+            while a checkpoint before it is encoded; there is memory for two checkpoints then.
         default_shapes: batch sizes where the user names none.
         threads: threads in use: the argument, or all cores this process may use where it is 0.
     """
@@ -51,6 +57,7 @@ class Engine(ABC):
     family: ClassVar[str]
     precisions: ClassVar[tuple[str, ...]] = ("fp32",)
     devices: ClassVar[tuple[str, ...]] = ("cpu",)
+    prepares_ahead: ClassVar[bool] = False
     # On a CPU the size hardly matters (ViT-B-32 on two cores: 19.9 pictures/s at 8, 20.4 at 32,
     # 19.1 at 64), and a fixed one makes results equal from folder to folder.
     default_shapes: ClassVar[Shapes] = Shapes()
@@ -114,11 +121,22 @@ class Engine(ABC):
         """
         return tensors
 
+    def prepare(self, packed: Mapping[str, Any]) -> Prepared:
+        """Everything of a swap that can be done while another checkpoint is encoded.
+
+        What it returns holds all that it needs of `packed`, and goes into `load` once.
+
+        Raises:
+            EngineError: a name is missing or unexpected, or has another shape.
+        """
+        return packed
+
     @abstractmethod
-    def load(self, packed: Mapping[str, Any]) -> None:
+    def load(self, packed: Prepared) -> None:
         """Swap in a checkpoint's weights; every packed name, every time.
 
-        `packed` holds float32 numpy arrays, or what `pack` makes of uploaded tensors.
+        `packed` holds float32 numpy arrays, or what `pack` makes of uploaded tensors, or is what
+        `prepare` made of them.
 
         Raises:
             EngineError: a name is missing or unexpected, or has another shape.

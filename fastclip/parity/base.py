@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+SCREENING = ("bf16", "int8")
+"""Precisions that bend curves: only by name, and every row says so (`flag=screening`)."""
+
 TOLERANCE = {"fp32": 2e-5, "fp16": 5e-3, "bf16": 4e-2}
 """Largest relative L2 of raw embeddings to the fp32 torch module, by precision."""
 
