@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 from fastclip.analysis.source import Source
-from fastclip.parity.base import TOLERANCE
+from fastclip.parity.base import TOLERANCE, screening_note
 from fastclip.parity.canary import SLACK
 
 WARNING = "! "
@@ -80,4 +80,6 @@ def _name_of(failure: Path) -> str:
 
 def _measured_as(source: Source) -> str:
     kinds = source.everything[["engine", "precision"]].drop_duplicates()
-    return ", ".join(f"{e} {p}" for e, p in kinds.itertuples(index=False, name=None))
+    text = ", ".join(f"{e} {p}" for e, p in kinds.itertuples(index=False, name=None))
+    note = screening_note(str(kinds["precision"].iloc[0]))  # a source has one precision
+    return f"{WARNING}{text}; {note}" if note else text

@@ -16,7 +16,7 @@ from fastclip.analysis.replicates import Resampling
 from fastclip.analysis.sentences import run_label, scope, sentence
 from fastclip.analysis.source import Source
 from fastclip.results.protocols import condition_of
-from fastclip.results.table import AXES
+from fastclip.results.table import AXES, FLAG_SEPARATOR
 from fastclip.statistics.curves.bands import simultaneous_band
 from fastclip.statistics.curves.base import PairedCurve
 from fastclip.statistics.curves.peak import UNJUDGED, judge
@@ -154,7 +154,7 @@ def _reasons(endpoint: Endpoint, group: pd.DataFrame) -> Iterator[str]:
     for value, flag, known in zip(group["value"], group["flag"], placed, strict=True):
         if some and not known:
             yield "no_place"
-        elif isinstance(flag, str) and wanted in flag.split(";"):
+        elif isinstance(flag, str) and wanted in flag.split(FLAG_SEPARATOR):
             yield str(wanted)
         else:
             yield "NA" if value != value else ""

@@ -7,8 +7,21 @@ from dataclasses import dataclass
 SCREENING = ("bf16", "int8")
 """Precisions that bend curves: only by name, and every row says so (`flag=screening`)."""
 
+SCREENING_FLAG = "screening"
+"""In the `flag` column of rows measured at one of these, after any other flag."""
+
 TOLERANCE = {"fp32": 2e-5, "fp16": 5e-3, "bf16": 4e-2}
 """Largest relative L2 of raw embeddings to the fp32 torch module, by precision."""
+
+
+def screening_note(precision: str) -> str:
+    """What whoever uses this precision must know, in one sentence; "" where there is nothing."""
+    if precision not in SCREENING:
+        return ""
+    return (
+        f"{precision} is for screening: it moves scores more at some checkpoints than at others, "
+        f"which bends curves; `fastclip verify --precision {precision} CKPTS` says by how much"
+    )
 
 
 @dataclass(frozen=True)

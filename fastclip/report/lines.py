@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from fastclip.analysis.base import Curve, Numbers, numbers_of
-from fastclip.results.table import AXES
+from fastclip.parity.base import SCREENING_FLAG
+from fastclip.results.table import AXES, FLAG_SEPARATOR
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -106,7 +107,7 @@ def lines_of(rows: pd.DataFrame, label: str = "", **options: Any) -> Iterator[Li
         value = numbers_of(group["value"])
         if all(v is None for v in value):
             continue
-        flags = [str(flag) for flag in group["flag"].fillna("")]
+        flags = [str(flag).split(FLAG_SEPARATOR) for flag in group["flag"].fillna("")]
         nothing: Numbers = (None,) * len(value)
         yield Line(
             (str(key[0]), str(key[1]), str(key[2])),
@@ -118,8 +119,8 @@ def lines_of(rows: pd.DataFrame, label: str = "", **options: Any) -> Iterator[Li
             numbers_of(group["ci_high"]),
             nothing,
             nothing,
-            tuple(not f.startswith("at_chance") for f in flags),
-            tuple(flags),
+            tuple("at_chance" not in of_point for of_point in flags),
+            tuple(", ".join(f for f in of_point if f != SCREENING_FLAG) for of_point in flags),
             n=int(group["n"].fillna(0).max()),
             **options,
         )

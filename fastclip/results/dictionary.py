@@ -62,7 +62,13 @@ ROWS: dict[str, Column] = dict(
         _row("ci_method", "", "How the interval was made", "no interval"),
         _row("n", "pictures or pairs", "How many the number is over"),
         _row("n_units", "units", "Independent units behind them: references, exemplars", "no unit"),
-        _row("flag", "", "What to mind (`at_chance`), or why `value` is NA", "nothing to mind"),
+        _row(
+            "flag",
+            "",
+            "What to mind (`at_chance`; `screening`: of a precision that bends curves), or why "
+            "`value` is NA; several are joined by `;`",
+            "nothing to mind",
+        ),
         _row("partial", "", "found/expected pictures of an incomplete data set", "complete"),
         _row("protocol_id", "", "Digest of all the number depends on besides the weights"),
         _row("engine", "", "Engine that computed the embeddings"),

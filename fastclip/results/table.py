@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Any
 from fastclip.checkpoints.names import natural_key
 from fastclip.errors import RefusalError, UsageError
 from fastclip.evaluators import TASKS
+from fastclip.evaluators.base import Score
 from fastclip.files import atomic_path
+from fastclip.parity.base import SCREENING, SCREENING_FLAG
 from fastclip.results.record import Record, newest_revisions, read_records
 from fastclip.results.sightings import Sighting, read_sightings
 
@@ -58,6 +60,9 @@ COLUMNS: dict[str, str] = {
     "fastclip_version": TEXT,
 }
 """Column -> pandas dtype, in the order of the table. `seconds` is the only timing."""
+
+FLAG_SEPARATOR = ";"
+"""Between the flags of one row, in the `flag` column: `at_chance;screening`."""
 
 AXES = ("samples_seen", "step", "epoch")
 """Columns that say where in training a checkpoint is, the preferred first."""
@@ -178,7 +183,13 @@ def _record_order(record: Record) -> tuple[Any, ...]:
     )
 
 
-def _row(sighting: Sighting, record: Record, score: Any) -> dict[str, Any]:
+def _flags(record: Record, score: Score) -> str:
+    """What to mind of a number: the evaluator's own flags first, then that of the precision."""
+    screening = SCREENING_FLAG if record.precision in SCREENING else ""
+    return FLAG_SEPARATOR.join(flag for flag in (score.flag, screening) if flag)
+
+
+def _row(sighting: Sighting, record: Record, score: Score) -> dict[str, Any]:
     return {
         "run": sighting.run,
         "checkpoint_id": sighting.checkpoint_id,
@@ -206,7 +217,7 @@ def _row(sighting: Sighting, record: Record, score: Any) -> dict[str, Any]:
         "ci_method": score.ci_method,
         "n": score.n,
         "n_units": score.n_units,
-        "flag": score.flag or None,
+        "flag": _flags(record, score) or None,
         "partial": record.partial or None,
         "protocol_id": record.protocol_id,
         "engine": record.engine,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -15,6 +16,7 @@ from fastclip.analysis.source import read_source
 from fastclip.cli.analyze import command
 from fastclip.errors import RefusalError, UsageError
 from fastclip.files import write_json
+from fastclip.report.lines import lines_of
 
 RISING = (0.2, 0.4, 0.6, 0.8, 1.0)
 
@@ -55,6 +57,29 @@ def test_every_task_has_its_sentence_lines_and_checks(tmp_path):
     tested = sum(link.p is not None for link in found.links)
     others = [c for c in found.curves if not c.endpoint.primary]
     assert found.comparisons == len(others) + len(found.types) + tested
+
+
+def test_a_screening_folder_is_judged_as_any_other_and_called_one(tmp_path):
+    found, rows = {}, {}
+    for precision in ("fp32", "bf16"):
+        sweep = MadeSweep(tmp_path / precision, precision=precision)
+        ids = sweep.checkpoints(5)
+        cue = (0.1, 0.15, 0.5, 0.6, 0.7)
+        sweep.shape_bias(ids, cue, np.linspace(0.3, 0.6, 5))
+        sweep.robustness(ids, (0.05, 0.5, 0.6, 0.8, 0.9), (0.05, 0.2, 0.3, 0.7, 0.8))
+        rows[precision] = read_source(sweep.out).rows
+        found[precision] = analysed(sweep.out)
+    assert rows["bf16"]["flag"].str.contains("at_chance;screening").any()
+    fp32, bf16 = ([replace(c, protocol_id="") for c in found[p].curves] for p in found)
+    assert bf16 == fp32
+    assert found["bf16"].context == found["fp32"].context
+    assert found["fp32"].checks["measured as"] == "onnxruntime fp32"
+    told = found["bf16"].checks["measured as"]
+    assert told.startswith("! onnxruntime bf16; bf16 is for screening: ")
+    assert told.endswith("`fastclip verify --precision bf16 CKPTS` says by how much")
+    for lines in zip(lines_of(rows["fp32"]), lines_of(rows["bf16"]), strict=True):
+        assert lines[0].usable == lines[1].usable
+        assert lines[0].why == lines[1].why
 
 
 def test_the_json_holds_no_infinity_and_says_what_was_done(tmp_path):

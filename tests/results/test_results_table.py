@@ -85,6 +85,21 @@ def test_table_orders_naturally_and_keeps_na(out: Path) -> None:
     pd.testing.assert_frame_equal(pd.read_parquet(out / "results.parquet"), rows)
 
 
+@pytest.mark.parametrize("precision", ["bf16", "int8"])
+def test_rows_of_a_screening_precision_say_so_beside_what_else_they_say(
+    out: Path, precision: str
+) -> None:
+    (out / "config.json").write_text(json.dumps({"engine": "torch", "precision": precision}))
+    sight(out, SIGHTING)
+    whole = make_record("c2", 0.5)
+    bias = Score("shape_bias", 0.5, 3, flag="at_chance;no_cue_decision")
+    scores = (*whole.scores, bias, Score("plcc", None, 3, flag="constant"))
+    records.write_record(out, replace(whole, precision=precision, scores=scores))
+    flags = ["screening", "at_chance;no_cue_decision;screening", "constant;screening"]
+    assert build_table(out)["flag"].tolist() == flags
+    assert ",screening," in (write_table(out), (out / "results.csv").read_text())[1]
+
+
 def test_equal_weights_under_two_names_are_two_rows_of_one_record(out: Path) -> None:
     sight(out, SIGHTING)
     sight(out, replace(SIGHTING, name="other/epoch_2.pt", run="other", path="/other/epoch_2.pt"))
