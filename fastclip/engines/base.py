@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from concurrent.futures import Future
 from dataclasses import dataclass
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, ClassVar, Self
@@ -58,8 +59,7 @@ class Engine(ABC):
     precisions: ClassVar[tuple[str, ...]] = ("fp32",)
     devices: ClassVar[tuple[str, ...]] = ("cpu",)
     prepares_ahead: ClassVar[bool] = False
-    # On a CPU the size hardly matters (ViT-B-32 on two cores: 19.9 pictures/s at 8, 20.4 at 32,
-    # 19.1 at 64), and a fixed one makes results equal from folder to folder.
+    # A fixed size makes results equal from folder to folder.
     default_shapes: ClassVar[Shapes] = Shapes()
 
     @classmethod
@@ -154,9 +154,9 @@ class Engine(ABC):
         """
 
     def fetch(self, *outputs: Outputs) -> npt.NDArray[np.float32]:
-        """Outputs, joined, as one host array; the only call that waits for a device."""
-        first, *others = outputs
-        return np.concatenate(outputs) if others else np.asarray(first, dtype=np.float32)
+        """Outputs, joined, as one host array; the only call that waits for a device or thread."""
+        arrays = [o.result() if isinstance(o, Future) else o for o in outputs]
+        return np.concatenate(arrays) if len(arrays) > 1 else np.asarray(arrays[0], np.float32)
 
     def describe(self) -> dict[str, str]:
         """Versions and settings for `env.json` and `fastclip doctor`."""

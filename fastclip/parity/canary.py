@@ -29,6 +29,9 @@ moves unit vectors by (1e-3, 2e-2, 1e-1), so that a collapsed model is no false 
 PROMPTS = 4
 LENGTH = 8
 
+Reference = Mapping[str, Embeddings]
+"""Raw embeddings of open_clip's module for the canary's inputs, by tower."""
+
 
 class Canary:
     """Made once per architecture, asked after every swap.
@@ -70,52 +73,22 @@ class Canary:
         self._last: dict[str, tuple[Embeddings, Embeddings]] = {}
         self._module.forget()
 
-    def check(self, engine: Engine, module_tensors: Mapping[str, Any]) -> ParityReport:
-        """Compare the engine with open_clip's module under the checkpoint's weights.
+    def reference(self, module_tensors: Mapping[str, Any]) -> Reference:
+        """What open_clip's module makes of the canary's inputs under a checkpoint's weights.
+
+        From one thread at a time, which need not be the engine's.
 
         Args:
-            engine: has just loaded this checkpoint.
             module_tensors: the checkpoint packed by `Towers.module_manifest`, arrays or tensors
                 on the canary's device; they are used in place and let go before this returns.
 
         Returns:
-            Figures, by tower ("image", "text"): `<tower>_relative_l2`, the largest over rows;
-            `image_pair_distance`, the largest relative difference of ½‖a-b‖² (unit vectors)
-            within pairs; `<tower>_stale`, 1 where the embeddings are to the bit those of the
-            checkpoint before while the reference's are not. NaN anywhere is out of bounds.
+            Raw embeddings by tower ("image", "text").
         """
-        start = perf_counter()
-        figures: dict[str, float] = {}
-        seen = self._embeddings(engine, module_tensors)
-        for tower, (found, reference) in seen.items():
-            figures[f"{tower}_relative_l2"] = relative_l2(found, reference)
-            figures[f"{tower}_stale"] = float(self._is_stale(tower, found, reference))
-            if tower == "image":
-                figures["image_pair_distance"] = self._pair_difference(found, reference)
-        checked = report(figures, self._bounds(figures), perf_counter() - start)
-        if checked.passed:
-            # What a stale engine showed belongs to another checkpoint, which may come again.
-            self._last = seen
-        return checked
-
-    def _embeddings(
-        self, engine: Engine, module_tensors: Mapping[str, Any]
-    ) -> dict[str, tuple[Embeddings, Embeddings]]:
-        """`{tower: (the engine's embeddings, the module's)}`."""
         import torch
 
         from fastclip.engines.cuda.device import exact_products
 
-        if self._placed_on is not engine:
-            self._handle, self._placed_on = engine.place(self._pictures), engine
-        n = len(self._pictures)
-        batches = [
-            engine.fetch(engine.encode_images(self._handle, lo, min(lo + self._batch, n)))
-            for lo in range(0, n, self._batch)
-        ]
-        found = {"image": np.concatenate(batches)}
-        if self._text:
-            found["text"] = engine.fetch(engine.encode_texts(self._ids, self._eot))
         self._module.load(module_tensors)
         try:
             with torch.inference_mode(), exact_products():
@@ -126,7 +99,49 @@ class Canary:
                     reference["text"] = self._module.encode_text(ids).cpu().numpy()
         finally:
             self._module.forget()
-        return {tower: (found[tower], reference[tower]) for tower in found}
+        return reference
+
+    def check(self, engine: Engine, module_tensors: Mapping[str, Any]) -> ParityReport:
+        """`compare` with the `reference` of these tensors."""
+        return self.compare(engine, self.reference(module_tensors))
+
+    def compare(self, engine: Engine, reference: Reference) -> ParityReport:
+        """Compare an engine that has just loaded a checkpoint with that checkpoint's reference.
+
+        Returns:
+            Figures, by tower ("image", "text"): `<tower>_relative_l2`, the largest over rows;
+            `image_pair_distance`, the largest relative difference of ½‖a-b‖² (unit vectors)
+            within pairs; `<tower>_stale`, 1 where the embeddings are to the bit those of the
+            checkpoint before while the reference's are not. NaN anywhere is out of bounds.
+        """
+        start = perf_counter()
+        figures: dict[str, float] = {}
+        found = self._embeddings(engine)
+        seen = {tower: (found[tower], reference[tower]) for tower in found}
+        for tower, (mine, theirs) in seen.items():
+            figures[f"{tower}_relative_l2"] = relative_l2(mine, theirs)
+            figures[f"{tower}_stale"] = float(self._is_stale(tower, mine, theirs))
+            if tower == "image":
+                figures["image_pair_distance"] = self._pair_difference(mine, theirs)
+        checked = report(figures, self._bounds(figures), perf_counter() - start)
+        if checked.passed:
+            # What a stale engine showed belongs to another checkpoint, which may come again.
+            self._last = seen
+        return checked
+
+    def _embeddings(self, engine: Engine) -> dict[str, Embeddings]:
+        """The engine's embeddings, by tower."""
+        if self._placed_on is not engine:
+            self._handle, self._placed_on = engine.place(self._pictures), engine
+        n = len(self._pictures)
+        outputs = [
+            engine.encode_images(self._handle, lo, min(lo + self._batch, n))
+            for lo in range(0, n, self._batch)
+        ]
+        found = {"image": engine.fetch(*outputs)}
+        if self._text:
+            found["text"] = engine.fetch(engine.encode_texts(self._ids, self._eot))
+        return found
 
     def _is_stale(self, tower: str, found: Embeddings, reference: Embeddings) -> bool:
         if tower not in self._last:

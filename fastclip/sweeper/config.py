@@ -13,11 +13,12 @@ from fastclip.engines import ENGINES, engine_name
 from fastclip.errors import RefusalError, UsageError
 from fastclip.evaluators import TASKS
 from fastclip.files import create_exclusive, digest_of, readable_json, write_atomic
+from fastclip.savings import SAVINGS
 from fastclip.stimuli.decoders import DECODERS
 from fastclip.stimuli.decoders import DEFAULT as DEFAULT_DECODER
 
 DEFAULT_SIGMA = "0.1"
-PRECISIONS = ("auto", "fp32", "fp16", "bf16")
+PRECISIONS = ("auto", "fp32", "fp16", "bf16", "int8")
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,8 @@ class SweepConfig:
         limit: use only the first N pictures of each set; the rows say so.
         engine, precision, device, batch_size: "auto" (None for the batch) leaves the choice to
             `fastclip.sweeper.choose`; a device is "cpu", "cuda" or "cuda:N".
+        without: names of `fastclip.savings.SAVINGS` that are not made: for measuring what they
+            save, and that they change nothing.
         rescore: let this output folder change engine family or precision.
         rehash: read the weights of finished checkpoints again and compare digests.
         max_failures: stop once more checkpoints than this have failed; None never stops.
@@ -78,6 +81,7 @@ class SweepConfig:
     memory: str = "auto"
     decoder: str = DEFAULT_DECODER
     cache_dir: Path | None = None
+    without: tuple[str, ...] = ()
     overwrite: bool = False
     rescore: bool = False
     rehash: bool = False
@@ -95,6 +99,13 @@ class SweepConfig:
             raise UsageError(
                 f"unknown decoder '{self.decoder}'", mend=f"choose of: {', '.join(DECODERS)}"
             )
+        for saving in self.without:
+            if saving not in SAVINGS:
+                raise UsageError(
+                    f"unknown saving '{saving}'",
+                    where="--without",
+                    mend=f"choose of: {', '.join(SAVINGS)}",
+                )
         refuse_unknown(self.device, self.precision)
         for option in ("batch_size", "limit", "every", "noise_seeds"):
             value = getattr(self, option)
@@ -133,8 +144,8 @@ class Settled:
 
     `device` is the kind, `image_batch` is in pictures. `options` are those of the call that
     settled the folder and `trials` what it saw of each engine, for readers; nothing is decided
-    from them. `primary` names each task's primary endpoint (`fastclip.evaluators.primary`); it
-    stays what it was when the folder was settled.
+    from them. `without` are the savings that are not made. `primary` names each task's primary
+    endpoint (`fastclip.evaluators.primary`); it stays what it was when the folder was settled.
     """
 
     engine: str
@@ -144,6 +155,7 @@ class Settled:
     options: Mapping[str, Any]
     fastclip_version: str
     device: str = "cpu"
+    without: Sequence[str] = ()
     trials: Sequence[Mapping[str, Any]] = ()
     primary: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
@@ -197,10 +209,11 @@ def agree(config: SweepConfig) -> tuple[Settled | None, list[str]]:
     sizes = (
         ("--workers", config.workers or None, earlier.threads),
         ("--batch-size", config.batch_size, earlier.image_batch),
+        ("--without", ",".join(config.without) or None, ",".join(earlier.without)),
     )
     return earlier, [
-        f"{option} {value} has no effect: this folder settled on {settled_on} (equal batches and "
-        "threads keep results byte-equal)"
+        f"{option} {value} has no effect: this folder settled on {settled_on or 'none'} (equal "
+        "batches and threads keep results byte-equal)"
         for option, value, settled_on in sizes
         if value is not None and value != settled_on
     ]

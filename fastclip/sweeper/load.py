@@ -1,4 +1,4 @@
-"""Reading a checkpoint's needed tensors."""
+"""Reading a checkpoint's needed tensors, and making them ready for the engine."""
 
 from __future__ import annotations
 
@@ -10,11 +10,28 @@ from typing import Any, Self
 from fastclip.checkpoints import open_checkpoint, stamp
 from fastclip.checkpoints.base import Checkpoint, Metadata
 from fastclip.checkpoints.memory import Memory
-from fastclip.errors import CheckpointError
+from fastclip.engines.base import Prepared
+from fastclip.errors import CheckpointError, FastclipError
 from fastclip.files import digest_of
+from fastclip.parity.canary import Reference
 from fastclip.results.identity import checkpoint_id
 from fastclip.towers.base import Towers
 from fastclip.towers.manifest import adapt
+
+
+@dataclass
+class Ready:
+    """A checkpoint as the engine takes it.
+
+    Attributes:
+        weights: what `Engine.prepare` returned.
+        logit_scale: exp of the checkpoint's; None where it has none.
+        reference: what the canary compares the engine with.
+    """
+
+    weights: Prepared
+    logit_scale: float | None
+    reference: Reference
 
 
 @dataclass
@@ -26,6 +43,8 @@ class Loaded:
         tensors: `{name: array or torch tensor}`, until `release`.
         digest: of the needed tensors, taken while they were read; `needed` digests their names.
         metadata: what the file itself says of its place in training.
+        ready: the weights as the engine takes them, where they were prepared ahead.
+        refusal: why that failed; raised when the checkpoint is swapped in.
         seconds: per stage, so far "read" and, of one that was read ahead, "wait".
         canary: figures of the check after the swap.
         on_release: called when the tensors are let go.
@@ -38,6 +57,8 @@ class Loaded:
     checkpoint_id: str
     needed: str
     metadata: Metadata
+    ready: Ready | None = None
+    refusal: FastclipError | None = None
     seconds: dict[str, float] = field(default_factory=dict)
     canary: dict[str, float] = field(default_factory=dict)
     on_release: Callable[[], None] | None = None
@@ -48,7 +69,7 @@ class Loaded:
         For the thread that asks the engine, once the engine has copied or packed what it needs
         and has been asked for an embedding. Again does nothing.
         """
-        self.tensors = {}
+        self.tensors, self.ready = {}, None
         if self.on_release is not None:
             on_release, self.on_release = self.on_release, None
             on_release()
@@ -93,5 +114,5 @@ def load(
         checkpoint_id(digest, towers.architecture),
         digest_of(names, 16),
         metadata,
-        {"read": time.perf_counter() - began},
+        seconds={"read": time.perf_counter() - began},
     )

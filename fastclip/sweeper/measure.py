@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from fastclip.engines.memory import release_freed_memory
 from fastclip.engines.text_batches import encode_prompts, select_text_batches
-from fastclip.errors import CheckpointError
+from fastclip.errors import CheckpointError, EngineError
 from fastclip.evaluators.base import Result
-from fastclip.sweeper.load import Loaded
+from fastclip.parity.base import ParityReport
+from fastclip.sweeper.load import Loaded, Ready
 from fastclip.sweeper.stage import Stage, Unit
 from fastclip.towers.recipes import pack
 
@@ -70,6 +72,31 @@ def timed(seconds: dict[str, float], stage: str) -> Iterator[None]:
     seconds[stage] = seconds.get(stage, 0.0) + time.perf_counter() - began
 
 
+def prepare(stage: Stage, loaded: Loaded) -> None:
+    """Do what of a swap need not wait for the engine, and let the tensors go.
+
+    For the reader's thread, while the checkpoint before is encoded. What is wrong with this one
+    is told when it is swapped in.
+    """
+    seconds = loaded.seconds
+    try:
+        with timed(seconds, "pack"):
+            packed = pack(stage.engine.manifest(loaded.towers), loaded.tensors)
+        scale = logit_scale(packed)
+        with timed(seconds, "prepare"):
+            weights = stage.engine.prepare(packed)
+        del packed
+        with timed(seconds, "reference"):
+            module_tensors = pack(loaded.towers.module_manifest, loaded.tensors)
+            reference = stage.canary.reference(module_tensors)
+        del module_tensors
+        loaded.ready = Ready(weights, scale, reference)
+    except (CheckpointError, EngineError) as refusal:
+        loaded.refusal = refusal
+    loaded.tensors = {}
+    release_freed_memory()
+
+
 def swap(stage: Stage, loaded: Loaded) -> float | None:
     """Put a checkpoint's weights into the engine and prove it; returns exp(logit scale).
 
@@ -78,15 +105,36 @@ def swap(stage: Stage, loaded: Loaded) -> float | None:
 
     Raises:
         CheckpointError: weights hold NaN, or the canary failed.
+        EngineError: the engine does not take them.
     """
+    if loaded.refusal is not None:
+        raise loaded.refusal
+    if loaded.ready is not None:
+        report, scale = _swap_prepared(stage, loaded, loaded.ready)
+    else:
+        report, scale = _swap_now(stage, loaded)
+    loaded.release()
+    loaded.canary = dict(report.figures)
+    if not report.passed:
+        raise CanaryError(report.figures, report.explain(), str(loaded.checkpoint.path))
+    return scale
+
+
+def _swap_prepared(stage: Stage, loaded: Loaded, ready: Ready) -> tuple[ParityReport, float | None]:
+    with timed(loaded.seconds, "swap"):
+        stage.engine.load(ready.weights)
+    with timed(loaded.seconds, "canary"):
+        report = stage.canary.compare(stage.engine, ready.reference)
+    return report, ready.logit_scale
+
+
+def _swap_now(stage: Stage, loaded: Loaded) -> tuple[ParityReport, float | None]:
     seconds = loaded.seconds
     with timed(seconds, "pack"):
         tensors = stage.engine.upload(loaded.tensors)
         loaded.tensors = {}
         packed = pack(stage.engine.manifest(loaded.towers), tensors)
-    logit_scale = packed.get("logit_scale")
-    with np.errstate(over="ignore"):  # a scale that overflows is told as infinite
-        scale = None if logit_scale is None else float(np.exp(float(logit_scale.reshape(-1)[0])))
+    scale = logit_scale(packed)
     with timed(seconds, "swap"):
         stage.engine.load(packed)
     del packed
@@ -95,11 +143,16 @@ def swap(stage: Stage, loaded: Loaded) -> float | None:
         report = stage.canary.check(stage.engine, module_tensors)
     del module_tensors, tensors
     release_freed_memory()
-    loaded.release()
-    loaded.canary = dict(report.figures)
-    if not report.passed:
-        raise CanaryError(report.figures, report.explain(), str(loaded.checkpoint.path))
-    return scale
+    return report, scale
+
+
+def logit_scale(packed: Mapping[str, Any]) -> float | None:
+    """exp of a checkpoint's logit scale, infinite where it overflows; None where it has none."""
+    stored = packed.get("logit_scale")
+    if stored is None:
+        return None
+    with np.errstate(over="ignore"):
+        return float(np.exp(float(stored.reshape(-1)[0])))
 
 
 def encode(stage: Stage, units: Sequence[Unit], seconds: dict[str, float]) -> Iterator[Encoded]:

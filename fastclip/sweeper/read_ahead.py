@@ -57,6 +57,38 @@ def arena_bytes(towers: Towers) -> int:
     return sum(4 * prod(s) + 4 * ALIGNMENT for s in towers.module_manifest.shapes.values())
 
 
+def room_to_prepare(towers: Towers) -> bool:
+    """Whether there is memory for two prepared checkpoints, and for the packing of one."""
+    return available_memory() > 4 * arena_bytes(towers)
+
+
+class InTurn:
+    """Reads each checkpoint when it is taken: no work is done ahead of the engine.
+
+    Args:
+        read: reads one checkpoint into a memory.
+        memory: which is read into again once a checkpoint is released.
+    """
+
+    def __init__(self, read: Callable[[Checkpoint, Memory], Loaded], memory: Memory) -> None:
+        self._read = read
+        self._memory = memory
+
+    def take(self, checkpoint: Checkpoint) -> Loaded:
+        """As `ReadAhead.take`."""
+        began = time.perf_counter()
+        self._memory.prepare()
+        loaded = self._read(checkpoint, self._memory)
+        loaded.seconds["wait"] = time.perf_counter() - began
+        return loaded
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._memory.close()
+
+
 class ReadAhead:
     """Reads checkpoints in their order, each into a memory, as long as a memory is free.
 

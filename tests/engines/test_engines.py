@@ -166,23 +166,31 @@ def test_whole_context_text_tower() -> None:
     assert relative(*found) < TOLERANCE["fp32"]
 
 
-class Counting(OnnxRuntimeEngine):
-    made = 0
-
-    def _new_session(self, *args, **kwargs):
-        self.made += 1
-        return super()._new_session(*args, **kwargs)
-
-
-def test_the_text_session_waits_for_prompts() -> None:
-    with Counting(threads=1) as engine:
-        engine.open(tiny_towers("vit"), SHAPES)
+def test_what_is_prepared_is_what_would_be_loaded() -> None:
+    """Prepared beside the checkpoint before it, whose embeddings stay as they are."""
+    towers = tiny_towers("vit")
+    with OnnxRuntimeEngine(threads=2) as engine:
+        engine.open(towers, SHAPES)
+        load(engine, 2)
+        second = images(engine), texts(engine)
         load(engine, 1)
-        images(engine)
-        assert engine.made == 1
-        texts(engine)
-        texts(engine)
-        assert engine.made == 2
+        first = images(engine), texts(engine)
+        prepared = engine.prepare(pack(engine.manifest(towers), random_state(towers, 2)))
+        np.testing.assert_array_equal(images(engine), first[0])
+        engine.load(prepared)
+        np.testing.assert_array_equal(images(engine), second[0])
+        np.testing.assert_array_equal(texts(engine), second[1])
+
+
+def test_a_session_gives_the_same_bytes_on_any_number_of_threads() -> None:
+    found = []
+    for threads in (1, 3):
+        with OnnxRuntimeEngine(threads=threads) as engine:
+            engine.open(tiny_towers("vit"), SHAPES)
+            load(engine, 1)
+            found.append((images(engine), texts(engine)))
+    np.testing.assert_array_equal(found[0][0], found[1][0])
+    np.testing.assert_array_equal(found[0][1], found[1][1])
 
 
 def test_sessions_keep_their_own_copy_of_the_weights() -> None:

@@ -17,8 +17,8 @@ SECOND_NORM = "visual/transformer.resblocks.1.ln_1.weight"
 class DropsBias(OnnxRuntimeEngine):
     """TensorRT was known to treat a bias as zero after a refit."""
 
-    def load(self, packed: Mapping[str, np.ndarray]) -> None:
-        super().load({**packed, MLP_BIAS: np.zeros_like(packed[MLP_BIAS])})
+    def prepare(self, packed: Mapping[str, np.ndarray]) -> Any:
+        return super().prepare({**packed, MLP_BIAS: np.zeros_like(packed[MLP_BIAS])})
 
 
 class KeepsOneTensor(OnnxRuntimeEngine):
@@ -26,10 +26,10 @@ class KeepsOneTensor(OnnxRuntimeEngine):
 
     kept: np.ndarray | None = None
 
-    def load(self, packed: Mapping[str, np.ndarray]) -> None:
+    def prepare(self, packed: Mapping[str, np.ndarray]) -> Any:
         if self.kept is None:
             self.kept = packed["visual/conv1.weight"]
-        super().load({**packed, "visual/conv1.weight": self.kept})
+        return super().prepare({**packed, "visual/conv1.weight": self.kept})
 
 
 class KeepsEverything(OnnxRuntimeEngine):
@@ -37,7 +37,7 @@ class KeepsEverything(OnnxRuntimeEngine):
 
     loaded = False
 
-    def load(self, packed: Mapping[str, np.ndarray]) -> None:
+    def load(self, packed: Any) -> None:
         if not self.loaded:
             super().load(packed)
         self.loaded = True
@@ -46,16 +46,16 @@ class KeepsEverything(OnnxRuntimeEngine):
 class SwapsTwoTensors(OnnxRuntimeEngine):
     """Two tensors of one shape change places."""
 
-    def load(self, packed: Mapping[str, np.ndarray]) -> None:
+    def prepare(self, packed: Mapping[str, np.ndarray]) -> Any:
         exchanged = {FIRST_NORM: packed[SECOND_NORM], SECOND_NORM: packed[FIRST_NORM]}
-        super().load({**packed, **exchanged})
+        return super().prepare({**packed, **exchanged})
 
 
 class ReturnsNaN(OnnxRuntimeEngine):
     """One picture's embedding holds NaN."""
 
     def encode_images(self, handle: Any, lo: int, hi: int) -> Any:
-        outputs = super().encode_images(handle, lo, hi).copy()
+        outputs = self.fetch(super().encode_images(handle, lo, hi)).copy()
         outputs[-1, 0] = np.nan
         return outputs
 
@@ -64,7 +64,7 @@ class ReturnsZero(OnnxRuntimeEngine):
     """A prompt's embedding is zero."""
 
     def encode_texts(self, ids: Any, eot: Any) -> Any:
-        return super().encode_texts(ids, eot) * 0
+        return self.fetch(super().encode_texts(ids, eot)) * 0
 
 
 SABOTEURS = (

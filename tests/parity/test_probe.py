@@ -63,8 +63,8 @@ def test_every_tensor_shows_when_it_is_dropped_or_stale() -> None:
         def embeddings(part: str, weights: dict[str, np.ndarray]) -> np.ndarray:
             engine.load(weights)
             if part == "visual":
-                return engine.encode_images(handle, 0, 3)
-            return engine.encode_texts(ids, eot)
+                return engine.fetch(engine.encode_images(handle, 0, 3))
+            return engine.fetch(engine.encode_texts(ids, eot))
 
         smallest = np.inf
         for part, graph in (("visual", towers.visual), ("text", towers.text)):
@@ -89,7 +89,8 @@ def test_a_trained_model_would_hide_a_dropped_bias() -> None:
         with kind(threads=1) as engine:
             engine.open(towers, SHAPES)
             engine.load(pack(towers.manifest, state))
-            found.append(engine.encode_images(engine.place(random_pictures(3, 32, 32)), 0, 3))
+            handle = engine.place(random_pictures(3, 32, 32))
+            found.append(engine.fetch(engine.encode_images(handle, 0, 3)))
     assert relative_l2(*found) < TOLERANCE["fp32"]
 
 
