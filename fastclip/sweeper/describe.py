@@ -7,12 +7,12 @@ from collections.abc import Iterator
 from fastclip.results.sightings import SightingIndex
 from fastclip.stimuli.cache import size_text
 from fastclip.stimuli.views import PlannedView, ViewStore
+from fastclip.sweeper.agenda import build_evaluators, requests_of
 from fastclip.sweeper.choose import likely
 from fastclip.sweeper.config import SweepConfig
 from fastclip.sweeper.estimate import seconds_per_checkpoint
 from fastclip.sweeper.options import task_options
 from fastclip.sweeper.plan import Group, Plan, make_plan
-from fastclip.sweeper.stage import build_evaluators, requests_of
 
 
 def describe_plan(config: SweepConfig) -> Iterator[str]:

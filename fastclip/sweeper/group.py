@@ -104,20 +104,13 @@ class GroupSweep:
         self._last_id = ""
 
     def run(self, checkpoints: Sequence[Checkpoint]) -> None:
-        """Measure what is not measured yet."""
-        books = self.books
-        remaining = []
-        for checkpoint in checkpoints:
-            if books.ledger.is_finished(self.stage, checkpoint) and not books.config.rehash:
-                books.finish(checkpoint, cached=True, seconds={})
-            else:
-                remaining.append(checkpoint)
-        memories = memories_for(self.stage.engine, self.stage.towers, len(remaining))
+        """Measure these; what the records have of them is left out once their weights are read."""
+        memories = memories_for(self.stage.engine, self.stage.towers, len(checkpoints))
         with (
-            ReadAhead(remaining, self._read, memories, books.progress.note) as ahead,
+            ReadAhead(checkpoints, self._read, memories, self.books.progress.note) as ahead,
             Background() as self.background,
         ):
-            for checkpoint in remaining:
+            for checkpoint in checkpoints:
                 self._take(ahead, checkpoint)
 
     def _read(self, checkpoint: Checkpoint, memory: Memory) -> Loaded:
@@ -144,12 +137,14 @@ class GroupSweep:
         if loaded.checkpoint_id == self._last_id:
             self.background.wait()
         self._last_id = loaded.checkpoint_id
-        return self.books.ledger.missing(self.stage, loaded.checkpoint_id)
+        return self.books.ledger.missing(self.stage.agenda, loaded.checkpoint_id)
 
     def _measure(self, work: Work, loaded: Loaded, missing: list[Unit]) -> None:
         work.step = "measure"
         work.measured = True
-        work.earlier = self.books.ledger.earlier_results(self.stage, loaded.checkpoint_id, missing)
+        work.earlier = self.books.ledger.earlier_results(
+            self.stage.agenda, loaded.checkpoint_id, missing
+        )
         for encoded in encode(self.stage, missing, loaded.seconds):
             spent = dict(loaded.seconds)
             self.background.submit(partial(self._score, work, loaded, encoded, spent))
@@ -165,7 +160,7 @@ class GroupSweep:
             return
         with timed(work.seconds, "write"):
             self.books.ledger.write(
-                self.stage, loaded, measured, self.books.settled, spent | work.seconds
+                self.stage.agenda, loaded, measured, self.books.settled, spent | work.seconds
             )
         self.books.progress.pictures(measured.pictures)
 
@@ -176,6 +171,6 @@ class GroupSweep:
             self.books.fail(work.checkpoint, work.step, work.error)
             return
         assert work.loaded is not None
-        self.books.ledger.succeed(self.stage, work.loaded)
+        self.books.ledger.succeed(self.stage.agenda, work.loaded)
         seconds = work.loaded.seconds | work.seconds
         self.books.finish(work.checkpoint, cached=not work.measured, seconds=seconds)

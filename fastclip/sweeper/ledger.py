@@ -13,10 +13,10 @@ from fastclip.errors import CheckpointError, FastclipError
 from fastclip.evaluators.base import Result
 from fastclip.results import record as records
 from fastclip.results import sightings
+from fastclip.sweeper.agenda import Agenda, Unit
 from fastclip.sweeper.config import Settled, SweepConfig
 from fastclip.sweeper.load import Loaded
 from fastclip.sweeper.measure import CanaryError, Measured
-from fastclip.sweeper.stage import Stage, Unit
 
 
 class Ledger:
@@ -28,15 +28,15 @@ class Ledger:
         self._existing = set() if config.overwrite else records.existing_records(self.out)
         self._index = sightings.SightingIndex(self.out)
 
-    def missing(self, stage: Stage, checkpoint_id: str) -> list[Unit]:
-        """The stage's units that have no record for this checkpoint."""
+    def missing(self, agenda: Agenda, checkpoint_id: str) -> list[Unit]:
+        """The agenda's units that have no record for this checkpoint."""
         return [
             unit
-            for unit in stage.units
+            for unit in agenda.units
             if (checkpoint_id, unit.evaluator.task, unit.protocol_id) not in self._existing
         ]
 
-    def is_finished(self, stage: Stage, checkpoint: Checkpoint) -> bool:
+    def is_finished(self, agenda: Agenda, checkpoint: Checkpoint) -> bool:
         """Whether exactly this file was seen as this architecture and every record is there.
 
         If so, its name and its place in training are told anew: the run's own files may say more
@@ -45,8 +45,8 @@ class Ledger:
         sighting = self._index.find(checkpoint, self._config.request)
         if (
             sighting is None
-            or sighting.arch_digest != stage.architecture.digest
-            or self.missing(stage, sighting.checkpoint_id)
+            or sighting.arch_digest != agenda.architecture.digest
+            or self.missing(agenda, sighting.checkpoint_id)
         ):
             return False
         now = replace(
@@ -76,12 +76,12 @@ class Ledger:
             )
 
     def earlier_results(
-        self, stage: Stage, checkpoint_id: str, missing: Sequence[Unit]
+        self, agenda: Agenda, checkpoint_id: str, missing: Sequence[Unit]
     ) -> dict[str, Result]:
         """Results on record that missing units come after (clean decisions for a new sigma)."""
         wanted = {id(unit.evaluator.after()) for unit in missing}
         earlier = {}
-        for unit in stage.units:
+        for unit in agenda.units:
             if id(unit.evaluator) in wanted and unit not in missing:
                 task = unit.evaluator.task
                 path = records.record_path(self.out, checkpoint_id, task, unit.protocol_id)
@@ -90,7 +90,7 @@ class Ledger:
 
     def write(
         self,
-        stage: Stage,
+        agenda: Agenda,
         loaded: Loaded,
         measured: Measured,
         settled: Settled,
@@ -106,7 +106,7 @@ class Ledger:
             self.out,
             records.Record(
                 checkpoint_id=loaded.checkpoint_id,
-                arch=stage.architecture.name,
+                arch=agenda.architecture.name,
                 task=task,
                 dataset=dataset.label,
                 partial="" if dataset.complete else f"{dataset.found}/{dataset.expected}",
@@ -125,9 +125,9 @@ class Ledger:
         )
         self._existing.add((loaded.checkpoint_id, task, unit.protocol_id))
 
-    def succeed(self, stage: Stage, loaded: Loaded) -> None:
+    def succeed(self, agenda: Agenda, loaded: Loaded) -> None:
         """Note what this checkpoint file turned out to be; forget an earlier failure."""
-        checkpoint, architecture = loaded.checkpoint, stage.architecture
+        checkpoint, architecture = loaded.checkpoint, agenda.architecture
         preprocessing = architecture.preprocessing
         said = loaded.metadata
         earlier = self._index.find(checkpoint, self._config.request)

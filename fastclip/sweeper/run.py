@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 
 from fastclip import __version__
+from fastclip.checkpoints.base import Checkpoint
 from fastclip.engines import ENGINES
 from fastclip.engines.base import Engine
 from fastclip.errors import (
@@ -21,6 +23,7 @@ from fastclip.machine import usable_cores
 from fastclip.results.table import write_table
 from fastclip.stimuli.drop import drop_pictures
 from fastclip.stimuli.views import ViewStore
+from fastclip.sweeper.agenda import Agenda, build_evaluators, make_agenda
 from fastclip.sweeper.choose import choose, device_of, refuse_absent, unused_gpu
 from fastclip.sweeper.config import Settled, SweepConfig, agree, read_settled, settle
 from fastclip.sweeper.environment import write_environment
@@ -29,7 +32,7 @@ from fastclip.sweeper.ledger import Ledger
 from fastclip.sweeper.options import task_options
 from fastclip.sweeper.plan import Group, Plan, make_plan
 from fastclip.sweeper.progress import Progress
-from fastclip.sweeper.stage import Stage, build_evaluators
+from fastclip.sweeper.stage import Stage
 from fastclip.sweeper.trial import shapes_of
 from fastclip.towers.base import Architecture, Towers
 from fastclip.towers.cache import get_towers
@@ -168,19 +171,26 @@ class Sweeper:
         return replace(settled, primary=declared or primary_endpoints(self.options))
 
     def _run_groups(self) -> None:
+        with ExitStack() as self._opened:
+            for group in self.plan.groups:
+                self._run_group(group)
+
+    @cached_property
+    def _engine(self) -> Engine:
+        """The engine, opened for the first checkpoint that has to be measured."""
         settled = self.books.settled
-        engine_class = ENGINES.get(settled.engine)
         device = device_of(self.config, settled)
         self.progress.note(
             f"engine {settled.engine} {settled.precision} on {device}, "
             f"batches of {settled.image_batch}{unused_gpu(device)}"
         )
-        with engine_class(
-            precision=settled.precision, threads=settled.threads, device=device
-        ) as engine:
-            self._write_environment(engine)
-            for group in self.plan.groups:
-                self._run_group(group, engine)
+        engine = self._opened.enter_context(
+            ENGINES.get(settled.engine)(
+                precision=settled.precision, threads=settled.threads, device=device
+            )
+        )
+        self._write_environment(engine)
+        return engine
 
     def _check_pictures(self) -> None:
         """Decode what was never decoded before; bad pictures stop the sweep or are left out."""
@@ -209,30 +219,55 @@ class Sweeper:
         }
         write_environment(self.config.output_dir, self.plan.datasets, digests, engine.describe())
 
-    def _run_group(self, group: Group, engine: Engine) -> None:
+    def _run_group(self, group: Group) -> None:
+        remaining = list(group.checkpoints)
         try:
-            stage = self._stage(group.architecture, engine)
+            agenda = self._agenda(group.architecture)
+            remaining = self._unfinished(agenda, remaining)
+            if not remaining:
+                return
+            stage = self._stage(agenda)
         except (EngineError, RefusalError) as error:
             if len(self.plan.groups) == 1:
                 raise
-            for checkpoint in group.checkpoints:
+            for checkpoint in remaining:
                 self.books.fail(checkpoint, "engine", error)
             return
-        GroupSweep(self.books, stage).run(group.checkpoints)
+        GroupSweep(self.books, stage).run(remaining)
 
-    def _stage(self, architecture: Architecture, engine: Engine) -> Stage:
+    def _agenda(self, architecture: Architecture) -> Agenda:
+        settled = self.books.settled
+        return make_agenda(
+            architecture,
+            self.plan,
+            self.options,
+            engine_family=ENGINES.get(settled.engine).family,
+            precision=settled.precision,
+            store=self.store,
+            log=self.progress.note,
+        )
+
+    def _unfinished(self, agenda: Agenda, checkpoints: Sequence[Checkpoint]) -> list[Checkpoint]:
+        """Those that have to be read; the others are counted."""
+        remaining = []
+        for checkpoint in checkpoints:
+            if self.ledger.is_finished(agenda, checkpoint) and not self.config.rehash:
+                self.books.finish(checkpoint, cached=True, seconds={})
+            else:
+                remaining.append(checkpoint)
+        return remaining
+
+    def _stage(self, agenda: Agenda) -> Stage:
+        architecture = agenda.architecture
         for guess in architecture.guessed:
             self.progress.note(f"{architecture.name}: guessed, {guess}")
         self.progress.preparing(architecture.name)
         stage = Stage(
-            architecture,
-            self.plan,
-            self.options,
-            engine=engine,
-            shapes=shapes_of(type(engine), self.books.settled.image_batch),
+            agenda,
+            engine=self._engine,
+            shapes=shapes_of(type(self._engine), self.books.settled.image_batch),
             store=self.store,
             cache_dir=self.store.cache_dir,
-            log=self.progress.note,
         )
         self.progress.prepared()
         return stage

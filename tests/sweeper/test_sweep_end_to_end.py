@@ -149,15 +149,15 @@ def test_a_tokenizer_that_changed_is_another_protocol(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    from fastclip.sweeper import stage
+    from fastclip.sweeper import agenda
 
-    real = stage.token_ids
+    real = agenda.token_ids
 
     def reversed_ids(*arguments: Any) -> Any:
         ids, eot = real(*arguments)
         return ids[::-1].copy(), eot[::-1].copy()
 
-    monkeypatch.setattr(stage, "token_ids", reversed_ids)
+    monkeypatch.setattr(agenda, "token_ids", reversed_ids)
     rows = fastclip.sweep(
         run_folder, tmp_path, data=sets, cache_dir=shared_cache, workers=1, epochs=(1, 1)
     )
