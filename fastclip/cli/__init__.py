@@ -13,6 +13,7 @@ from fastclip.errors import FastclipError, RefusalError
 COMMANDS = {
     "sweep": "Measure every checkpoint of a training run.",
     "demo": "Train a tiny CLIP on a drawn world and sweep it; no download.",
+    "verify": "Compare an engine or a precision with fp32 on your own checkpoints.",
     "analyze": "Say what a sweep shows: peaks, trends, links, with intervals.",
     "report": "Write what a sweep found as one HTML page and as figures.",
     "table": "Rebuild results.csv and results.parquet from the records.",
