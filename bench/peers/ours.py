@@ -1,0 +1,115 @@
+"""fastclip itself as a whole process, and its numbers under the loops' names."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from peers.common import Numbers, Request
+from processes import Ran, run
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def tasks_of(request: Request) -> tuple[str, ...]:
+    """fastclip's tasks for what a request asks."""
+    wanted = {
+        "iqa": request.tid,
+        "shape-bias": request.cue,
+        "robustness": request.cifar,
+        "embedding-diagnostics": request.diagnostics,
+    }
+    return tuple(task for task, asked in wanted.items() if asked)
+
+
+def sweep(request: Request, out: Path, cache: Path, *extra: str) -> Ran:
+    """`fastclip sweep` on what the request asks, into the folder `out`.
+
+    Args:
+        cache: of graphs and views: empty for a cold sweep, kept for a warm one.
+        extra: more options.
+    """
+    sets = {
+        "tid2013:bench-tid": request.tid,
+        "cue-conflict:bench-cue": request.cue,
+        "cifar100:bench-cifar": request.cifar,
+    }
+    data = [part for k, v in sets.items() if v for part in ("--data", f"{k}={v}")]
+    return run(
+        [
+            *(sys.executable, "-m", "fastclip", "sweep", *request.checkpoints),
+            *("-o", str(out), "-m", request.model, "--cache-dir", str(cache)),
+            *("-t", ",".join(tasks_of(request)), *data),
+            *("--sigma", ",".join(f"{sigma:g}" for sigma in request.sigmas)),
+            *("--precision", request.precision, "-v", "--no-progress", *extra),
+        ],
+        {"PYTHONPATH": str(ROOT)},
+    )
+
+
+NAMES = {
+    "iqa": ("iqa {distance} {metric}", ("srcc", "plcc", "krcc")),
+    "shape-bias": ("shape-bias {metric}", ("shape_bias", "cue_accuracy")),
+    "robustness": ("robustness {condition} {metric}", ("acc1", "acc5")),
+    "embedding-diagnostics": (
+        "diagnostics {metric}",
+        ("effective_rank", "mean_cosine_unrelated"),
+    ),
+}
+
+
+def numbers(out: Path, checkpoints: Sequence[str]) -> list[Numbers]:
+    """A sweep's numbers, in the order of `checkpoints`, under the loops' names."""
+    import pandas as pd
+
+    table = pd.read_csv(out / "results.csv", keep_default_na=False, low_memory=False)
+    found: dict[str, Numbers] = {Path(path).name: {} for path in checkpoints}
+    for row in table.to_dict("records"):
+        pattern, metrics = NAMES[row["task"]]
+        whole = row["subset"] in ("", "pooled") and row["category"] == ""
+        other = row["distance"] == "rmse_dimnorm" or (
+            row["task"] == "embedding-diagnostics" and "cifar" in row["dataset"]
+        )
+        if row["metric"] not in metrics or not whole or other:
+            continue
+        condition = "clean" if row["distortion"] == "none" else f"noise {row['level']}"
+        name = pattern.format(**row, condition=condition)
+        value = row["value"]
+        found[Path(row["checkpoint"]).name][name] = None if value == "" else float(value)
+    return list(found.values())
+
+
+def stage_seconds(out: Path) -> list[dict[str, float]]:
+    """Per checkpoint, in the order measured, seconds by stage as its last record tells them."""
+    visits: dict[str, tuple[float, dict[str, float]]] = {}
+    for path in (out / "records").glob("*/*.json"):
+        timings: dict[str, float] = json.loads(path.read_bytes())["timings"]
+        at = path.stat().st_mtime
+        before = visits.get(path.parent.name)
+        if before is None or sum(timings.values()) > sum(before[1].values()):
+            visits[path.parent.name] = (at, timings)
+    return [timings for _, timings in sorted(visits.values(), key=lambda visit: visit[0])]
+
+
+def largest_difference(
+    ours: Sequence[Numbers], theirs: Sequence[Numbers], *, noisy: bool = False
+) -> dict[str, Any]:
+    """Largest absolute difference over the names that both have, and where it is.
+
+    Args:
+        noisy: compare accuracies under noise, which each side draws for itself, or all others.
+    """
+    worst: dict[str, Any] = {"difference": 0.0, "where": "", "compared": 0}
+    for row, (a, b) in enumerate(zip(ours, theirs, strict=True)):
+        for name in a.keys() & b.keys():
+            if ("noise" in name) != noisy:
+                continue
+            worst["compared"] += 1
+            x, y = a[name], b[name]
+            difference = abs(x - y) if x is not None and y is not None else float(x is not y)
+            if difference > worst["difference"]:
+                worst |= {"difference": difference, "where": f"checkpoint {row + 1}: {name}"}
+    return worst
