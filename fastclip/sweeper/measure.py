@@ -162,11 +162,14 @@ def encode(stage: Stage, units: Sequence[Unit], seconds: dict[str, float]) -> It
         units: evaluators that come after another come after it here.
         seconds: per stage, added to.
     """
-    texts, text_seconds = _encode_texts(stage, units, seconds)
+    if "prompts" not in stage.without:
+        texts, text_seconds = _encode_texts(stage, units, seconds)
     embeddings: dict[str, npt.NDArray[np.float32]] = {}
     cost: dict[str, float] = {}
     last_use = {key: unit for unit in units for key in unit.views.values()}
     for unit in units:
+        if "prompts" in stage.without:
+            texts, text_seconds = _encode_texts(stage, [unit], seconds)
         pictures = 0
         for key in unit.views.values():
             if key not in embeddings:
@@ -180,7 +183,7 @@ def encode(stage: Stage, units: Sequence[Unit], seconds: dict[str, float]) -> It
             spent += text_seconds
         mine = {key: embeddings[key] for key in unit.views.values()}
         for key in mine:
-            if last_use[key] is unit:
+            if last_use[key] is unit or "shared-views" in stage.without:
                 embeddings.pop(key)
         yield Encoded(unit, mine, texts, spent, pictures)
 

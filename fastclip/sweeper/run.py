@@ -168,7 +168,11 @@ class Sweeper:
         )
         before = read_settled(self.config.output_dir)  # there with --rescore
         declared = before.primary if before else None
-        return replace(settled, primary=declared or primary_endpoints(self.options))
+        return replace(
+            settled,
+            without=self.config.without,
+            primary=declared or primary_endpoints(self.options),
+        )
 
     def _run_groups(self) -> None:
         with ExitStack() as self._opened:
@@ -268,6 +272,7 @@ class Sweeper:
             shapes=shapes_of(type(self._engine), self.books.settled.image_batch),
             store=self.store,
             cache_dir=self.store.cache_dir,
+            without=self.books.settled.without,
         )
         self.progress.prepared()
         return stage

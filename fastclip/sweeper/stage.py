@@ -7,17 +7,21 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from fastclip.engines.base import Engine, Handle, Shapes
 from fastclip.engines.memory import release_freed_memory
 from fastclip.engines.text_batches import TextBatch, plan_text_batches
 from fastclip.errors import EngineError
 from fastclip.parity.canary import Canary
 from fastclip.parity.probe import probe_once
-from fastclip.stimuli.base import View
+from fastclip.stimuli.base import ImageQualityDataset, Int64Array, View
+from fastclip.stimuli.repeated import repeat
 from fastclip.stimuli.views import ViewStore
 from fastclip.sweeper.agenda import Agenda, Unit
 from fastclip.towers.base import Architecture, Towers
 from fastclip.towers.cache import get_towers
+from fastclip.towers.passes import DEFAULT_PASSES
 
 __all__ = ["PlacedView", "Stage", "Unit"]
 
@@ -36,6 +40,9 @@ class Stage:
     Building it exports (or finds) the graph, opens the engine, proves it with the probe, opens
     the views and places them: once, whatever the number of checkpoints.
 
+    Args:
+        without: names of `fastclip.savings.SAVINGS` that are not made.
+
     Raises:
         EngineError: the probe found that the engine does not compute what open_clip computes.
     """
@@ -48,11 +55,15 @@ class Stage:
         shapes: Shapes,
         store: ViewStore,
         cache_dir: Path,
+        without: Sequence[str] = (),
     ) -> None:
         self.agenda = agenda
+        self.without = without
         self.engine = engine
         self.shapes = shapes
-        self.towers: Towers = get_towers(self.architecture, cache_dir=cache_dir, text=agenda.text)
+        self.towers: Towers = get_towers(
+            self.architecture, cache_dir=cache_dir, text=agenda.text, passes=passes_without(without)
+        )
         # An export leaves half a gigabyte of cycles behind.
         gc.collect()
         release_freed_memory()
@@ -72,13 +83,15 @@ class Stage:
         self.text_batches: list[TextBatch] = plan_text_batches(
             agenda.ids,
             agenda.eot,
-            dynamic=self.towers.dynamic_text,
+            dynamic=self.towers.dynamic_text and "prompts" not in without,
             context_length=self.towers.context_length,
             batch=shapes.text_batch,
         )
         self.placed: dict[str, PlacedView] = {}
         for key, request in agenda.requests.items():
             view = store.open(request)
+            if "duplicates" in without:
+                view = repeat(view, _references_of_pairs(agenda, key))
             self.placed[key] = PlacedView(view, engine.place(view.pixels))
 
     @property
@@ -90,3 +103,18 @@ class Stage:
     def units(self) -> Sequence[Unit]:
         """The agenda's."""
         return self.agenda.units
+
+
+def passes_without(without: Sequence[str]) -> tuple[str, ...]:
+    """The graph passes but for the savings that are not made."""
+    unmade = {saving.replace("-", "_") for saving in without}
+    return tuple(name for name in DEFAULT_PASSES if name not in unmade)
+
+
+def _references_of_pairs(agenda: Agenda, key: str) -> Int64Array:
+    """Rows of a view's set: the reference of each pair, where it is a set of pairs."""
+    for unit in agenda.units:
+        dataset = unit.evaluator.dataset
+        if key in unit.views.values() and isinstance(dataset, ImageQualityDataset):
+            return dataset.reference
+    return np.empty(0, np.int64)
