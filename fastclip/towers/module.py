@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from fastclip.errors import CheckpointError, EngineError
 from fastclip.towers.base import Architecture, Towers
@@ -46,7 +47,7 @@ class TextTower(nn.Module):
 
 
 class TowerModule(nn.Module):
-    """One architecture in fp32 eval mode on the CPU, with open_clip's random weights.
+    """One architecture in fp32 eval mode on the CPU; its weights are whatever was in memory.
 
     Its state-dict names (`state_names`) are those of open_clip's CustomTextCLIP: text tensors
     start with `text.` also where open_clip itself would build a plain CLIP, because only the
@@ -129,7 +130,7 @@ class TowerModule(nn.Module):
 
 
 def build_open_clip(config: Mapping[str, Any]) -> Any:
-    """open_clip's module for a model config, random weights, nothing downloaded.
+    """open_clip's module for a model config, weights not initialised, nothing downloaded.
 
     Raises:
         EngineError: open_clip or timm refuses the config, or it needs files of the hub.
@@ -146,7 +147,8 @@ def build_open_clip(config: Mapping[str, Any]) -> Any:
         settings["text_cfg"]["hf_model_pretrained"] = False
     kind = CoCa if "multimodal_cfg" in settings else CustomTextCLIP
     try:
-        model = kind(**settings)
+        with _Uninitialised():
+            model = kind(**settings)
         if forced_size is not None:
             model.visual.set_input_size(forced_size)
         return model
@@ -156,6 +158,18 @@ def build_open_clip(config: Mapping[str, Any]) -> Any:
             mend="check the model config; text towers of Hugging Face models need their "
             "config.json in the local hub cache",
         ) from error
+
+
+class _Uninitialised(TorchFunctionMode):
+    """Leaves out what `torch.nn.init` would draw: most of the time a module takes to be made."""
+
+    def __torch_function__(
+        self, function: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        if getattr(function, "__module__", None) == "torch.nn.init":
+            return kwargs["tensor"] if "tensor" in kwargs else args[0]
+        return function(*args, **kwargs)
 
 
 def floating_states(model: nn.Module, *, with_text: bool) -> dict[str, tuple[int, ...]]:
@@ -195,6 +209,6 @@ def as_tensor(value: Any) -> Tensor:
 
 
 def build_module(towers: Towers) -> TowerModule:
-    """open_clip's own module of these towers, fp32, in eval mode, with random weights."""
+    """open_clip's own module of these towers, fp32, in eval mode, weights not initialised."""
     with_text = any(name.startswith("text.") for name in towers.module_manifest.recipes)
     return TowerModule(towers.architecture, text=with_text)
