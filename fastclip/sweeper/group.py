@@ -15,9 +15,9 @@ from fastclip.sweeper.background import Background
 from fastclip.sweeper.config import Settled, SweepConfig
 from fastclip.sweeper.ledger import Ledger
 from fastclip.sweeper.load import Loaded, load
-from fastclip.sweeper.measure import Encoded, encode, score, swap, timed
+from fastclip.sweeper.measure import Encoded, encode, prepare, score, swap, timed
 from fastclip.sweeper.progress import Progress
-from fastclip.sweeper.read_ahead import ReadAhead, memories_for
+from fastclip.sweeper.read_ahead import InTurn, ReadAhead, memories_for, room_to_prepare
 from fastclip.sweeper.stage import Stage, Unit
 
 if TYPE_CHECKING:
@@ -105,22 +105,37 @@ class GroupSweep:
 
     def run(self, checkpoints: Sequence[Checkpoint]) -> None:
         """Measure these; what the records have of them is left out once their weights are read."""
-        memories = memories_for(self.stage.engine, self.stage.towers, len(checkpoints))
-        with (
-            ReadAhead(checkpoints, self._read, memories, self.books.progress.note) as ahead,
-            Background() as self.background,
-        ):
+        with self._reader(checkpoints) as reader, Background() as self.background:
             for checkpoint in checkpoints:
-                self._take(ahead, checkpoint)
+                self._take(reader, checkpoint)
+
+    def _reader(self, checkpoints: Sequence[Checkpoint]) -> ReadAhead | InTurn:
+        engine, towers, note = self.stage.engine, self.stage.towers, self.books.progress.note
+        memories = memories_for(engine, towers, len(checkpoints))
+        if "read-ahead" in self.books.settled.without:
+            return InTurn(self._read, memories[0])
+        read = self._read
+        if engine.prepares_ahead and len(checkpoints) > 1:
+            if room_to_prepare(towers):
+                read = self._read_and_prepare
+            else:
+                note("no memory for two checkpoints: the next is read ahead, but not prepared")
+        return ReadAhead(checkpoints, read, memories, note)
 
     def _read(self, checkpoint: Checkpoint, memory: Memory) -> Loaded:
         trust_pickle = self.books.config.trust_pickle
         return load(checkpoint, self.stage.towers, memory, trust_pickle=trust_pickle)
 
-    def _take(self, ahead: ReadAhead, checkpoint: Checkpoint) -> None:
+    def _read_and_prepare(self, checkpoint: Checkpoint, memory: Memory) -> Loaded:
+        loaded = self._read(checkpoint, memory)
+        if self.books.ledger.missing(self.stage.agenda, loaded.checkpoint_id):
+            prepare(self.stage, loaded)
+        return loaded
+
+    def _take(self, reader: ReadAhead | InTurn, checkpoint: Checkpoint) -> None:
         work = Work(checkpoint)
         try:
-            with ahead.take(checkpoint) as loaded:
+            with reader.take(checkpoint) as loaded:
                 work.loaded = loaded
                 self.books.ledger.check_same_content(checkpoint, loaded)
                 missing = self._missing(loaded)
