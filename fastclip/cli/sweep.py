@@ -168,7 +168,7 @@ def read_config_file(ctx: click.Context, param: click.Parameter, value: Path | N
     "--precision",
     default="auto",
     show_default=True,
-    help="fp32, fp16, bf16; auto is fp32 on a CPU, fp16 on CUDA.",
+    help="fp32, fp16; bf16 and int8 for screening; auto is fp32 on a CPU, fp16 on CUDA.",
 )
 @click.option("--device", default="auto", show_default=True, help="cpu, cuda or cuda:N.")
 @click.option("-b", "--batch-size", default="auto", show_default=True, metavar="N|auto")
@@ -210,6 +210,13 @@ def read_config_file(ctx: click.Context, param: click.Parameter, value: Path | N
     "-resize, DALI resizes too.",
 )
 @click.option("--cache-dir", type=click.Path(path_type=Path), help="[env: FASTCLIP_CACHE]")
+@click.option(
+    "--without",
+    type=NamesType(),
+    default="",
+    help="Do work after all that changes no number: duplicates, shared-views, prompts, "
+    "last-block, patch-product, read-ahead.",
+)
 @click.option("--dry-run", is_flag=True, help="Print the plan; read no weights.")
 @click.option("--overwrite", is_flag=True, help="Measure again what is measured.")
 @click.option("--rescore", is_flag=True, help="Let this folder change engine or precision.")
@@ -229,12 +236,14 @@ def read_config_file(ctx: click.Context, param: click.Parameter, value: Path | N
     help="TOML file of these options; the line wins.",
 )
 @click.option("-v", "--verbose", is_flag=True, help="Seconds per stage for each checkpoint.")
+@click.option("--profile", is_flag=True, help="Say where the time went, and what to change.")
 @click.option("-q", "--quiet", is_flag=True)
 @click.option("--no-progress", is_flag=True, help="Plain lines instead of a live one.")
 def command(
     checkpoints: tuple[str, ...],
     dry_run: bool,
     verbose: bool,
+    profile: bool,
     quiet: bool,
     no_progress: bool,
     ema: bool,
