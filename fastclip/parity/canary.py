@@ -138,10 +138,10 @@ class Canary:
             engine.encode_images(self._handle, lo, min(lo + self._batch, n))
             for lo in range(0, n, self._batch)
         ]
-        found = {"image": engine.fetch(*outputs)}
-        if self._text:
-            found["text"] = engine.fetch(engine.encode_texts(self._ids, self._eot))
-        return found
+        if not self._text:
+            return {"image": engine.fetch(*outputs)}
+        prompts = engine.encode_texts(self._ids, self._eot)  # asked for before waiting
+        return {"image": engine.fetch(*outputs), "text": engine.fetch(prompts)}
 
     def _is_stale(self, tower: str, found: Embeddings, reference: Embeddings) -> bool:
         if tower not in self._last:
