@@ -74,7 +74,10 @@ def table(report: dict[str, Any]) -> Iterator[str]:
     )
     passed = [row for row in report["engines"] if not row["refusal"]]
     cells = [[title for _, title, _ in _COLUMNS]]
-    cells += [[form.format(row[key]) for key, _, form in _COLUMNS] for row in passed]
+    cells += [
+        ["-" if row[key] is None else form.format(row[key]) for key, _, form in _COLUMNS]
+        for row in passed
+    ]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     for line in cells:
         left = "  ".join(cell.ljust(width) for cell, width in zip(line[:2], widths, strict=False))

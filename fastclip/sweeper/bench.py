@@ -10,7 +10,7 @@ from fastclip.engines import ENGINES
 from fastclip.errors import UsageError
 from fastclip.machine import processor_name, usable_cores
 from fastclip.stimuli.cache import cache_folder
-from fastclip.sweeper.ceilings import flop_per_picture, matrix_product_rate
+from fastclip.sweeper.ceilings import MATRIX_PRECISIONS, flop_per_picture, matrix_product_rate
 from fastclip.sweeper.choose import refusal, runs_on, usable_device
 from fastclip.sweeper.config import refuse_unknown
 from fastclip.sweeper.environment import machine, versions
@@ -40,7 +40,8 @@ def bench_engines(
 
     Returns:
         JSON values: machine, versions, FLOP per picture, `matrix_rate` by precision (FLOP/s), and
-        under "engines" a `Trial` each, with `image_batch` and `fraction_of_matrix_rate`.
+        under "engines" a `Trial` each, with `image_batch` and `fraction_of_matrix_rate`, null where
+        torch has no product in that precision.
 
     Raises:
         UsageError: an unknown architecture, engine, device or precision.
@@ -70,7 +71,7 @@ def bench_engines(
                 image_batch=batch_size,
                 seconds=seconds,
             )
-            if trial.passed and precision not in rates:
+            if trial.passed and precision in MATRIX_PRECISIONS and precision not in rates:
                 rates[precision] = matrix_product_rate(device, precision)
             trials.append(trial)
     if not trials:
@@ -93,7 +94,7 @@ def bench_engines(
 
 
 def _row(trial: Trial, flop: float, rate: float | None, batch_size: int | None) -> dict[str, Any]:
-    fraction = trial.pictures_per_second * flop / rate if rate else 0.0
+    fraction = trial.pictures_per_second * flop / rate if rate else None
     batch = shapes_of(ENGINES.get(trial.engine), batch_size).image_batch
     return {**asdict(trial), "image_batch": batch, "fraction_of_matrix_rate": fraction}
 

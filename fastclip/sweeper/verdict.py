@@ -50,10 +50,10 @@ def sentences(found: Verification) -> Iterator[str]:
     if found.precision == "fp32":
         out = list(misses(found))
         yield from (f"out of bounds: {miss}" for miss in out)
-        if not out:
+        if not out and found.checkpoints:
             yield (
-                f"{what} agrees with {found.reference} fp32: every SRCC within {SRCC_BOUND:g}, "
-                f"at least {ALIKE_BOUND:.1%} of decisions alike"
+                f"{what} agrees with {found.reference} fp32: {_largest(found.checkpoints)} "
+                f"(allowed: {SRCC_BOUND:g} of SRCC, {ALIKE_BOUND:.1%})"
             )
         return
     word = "Screening" if found.precision in SCREENING else found.precision
@@ -77,14 +77,18 @@ def shifts(run: Sequence[Verified], kind: str) -> dict[tuple[str, str], list[Num
 
 def _largest(run: Sequence[Verified]) -> str:
     """The largest shift of SRCC and of shares, and the smallest agreement, of all checkpoints."""
-    words = []
-    for kind, subject in ((SRCC, "SRCC"), (SHARE, "shape bias, accuracies and drops")):
-        sizes = [abs(_shift(n)) for numbers in shifts(run, kind).values() for n in numbers]
-        if sizes:
-            words.append(f"{subject} moved by up to {max(sizes):.4f}")
-    alike = [1 + _shift(n) for numbers in shifts(run, ALIKE).values() for n in numbers]
-    if alike:
-        words.append(f"{min(alike):.1%} or more of decisions alike")
+    known: dict[str, list[float]] = {SRCC: [], SHARE: [], ALIKE: []}
+    for one in run:
+        for number in one.numbers:
+            if number.shift is not None:
+                known[number.kind].append(number.shift)
+    words = [
+        f"{subject} moved by up to {max(map(abs, known[kind])):.2g}"
+        for kind, subject in ((SRCC, "SRCC"), (SHARE, "shape bias, accuracies and drops"))
+        if known[kind]
+    ]
+    if known[ALIKE]:
+        words.append(f"{1 + min(known[ALIKE]):.2%} or more of decisions alike")
     return ", ".join(words) or "nothing could be compared"
 
 

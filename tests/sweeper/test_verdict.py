@@ -38,7 +38,7 @@ def made(
 
 def test_a_shift_that_drifts_bends_the_curve() -> None:
     (told,) = sentences(made((-0.0150, -0.0040, 0.0015), alike=0.9871))
-    assert told.startswith("Screening costs, run (ViT): SRCC moved by up to 0.0150, 98.7%")
+    assert told.startswith("Screening costs, run (ViT): SRCC moved by up to 0.015, 98.71%")
     assert "-0.0150, -0.0040, +0.0015 (first, middle, last)" in told
     assert "drifts by 0.0165 over training" in told
     assert "spans 0.3000" in told
@@ -47,7 +47,7 @@ def test_a_shift_that_drifts_bends_the_curve() -> None:
 def test_a_shift_that_stays_bends_nothing() -> None:
     (told,) = sentences(made((-0.0150, -0.01504, -0.01496)))
     assert told.endswith("which bends no curve")
-    assert "moved by up to 0.0150" in told
+    assert "SRCC moved by up to 0.015, 100.00%" in told
 
 
 def test_one_checkpoint_tells_nothing_of_curves() -> None:
@@ -73,8 +73,8 @@ def test_an_fp32_engine_has_bounds(
     assert exit_code(found) == (said is not None)
     if said is None:
         assert told == [
-            "openvino fp32 agrees with torch fp32: every SRCC within 0.0001, at least 99.9% of "
-            "decisions alike"
+            "openvino fp32 agrees with torch fp32: SRCC moved by up to 9e-05, 99.91% or more of "
+            "decisions alike (allowed: 0.0001 of SRCC, 99.9%)"
         ]
     else:
         assert told[0].startswith(f"out of bounds: {said}")
