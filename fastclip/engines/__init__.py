@@ -9,6 +9,7 @@ ENGINES: Registry[type[Engine]] = Registry(
     "engine",
     {
         "onnxruntime": "fastclip.engines.onnxruntime_engine:OnnxRuntimeEngine",
+        "openvino": "fastclip.engines.openvino_engine:OpenVinoEngine",
         "torch": "fastclip.engines.torch_engine:TorchEngine",
         "torch-cuda": "fastclip.engines.torch_cuda_engine:TorchCudaEngine",
         "torch-cuda-compiled": (

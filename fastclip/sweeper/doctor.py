@@ -12,7 +12,7 @@ from fastclip.sweeper.environment import machine, versions
 
 REQUIRED = ("torch", "open_clip_torch", "onnx", "numpy", "scipy", "pandas", "pyarrow", "pillow")
 
-OPTIONAL = ("onnxruntime-gpu", "nvidia-dali-cuda130", "tensorrt-cu13", "numba-cuda")
+OPTIONAL = ("openvino", "onnxruntime-gpu", "nvidia-dali-cuda130", "tensorrt-cu13", "numba-cuda")
 
 
 @dataclass(frozen=True)

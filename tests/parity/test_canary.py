@@ -131,7 +131,7 @@ def test_without_prompts_the_text_tower_is_left_alone(monkeypatch: pytest.Monkey
         engine.open(towers, SHAPES)
         canary = Canary(towers, SHAPES, "fp32", text=False)
         engine.load(pack(towers.manifest, a))
-        monkeypatch.delattr(OnnxRuntimeEngine, "encode_texts")
+        monkeypatch.setattr(OnnxRuntimeEngine, "encode_texts", None)
         report = canary.check(engine, pack(towers.module_manifest, a))
     assert not any(name.startswith("text") for name in report.figures)
 
