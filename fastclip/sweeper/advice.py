@@ -94,8 +94,8 @@ def reached(group: Group, ceilings: Ceilings) -> Iterator[str]:
         rate = group.rate(weights, *stages)
         if rate:
             yield (
-                f"  weights {what}: {group.weight_bytes / 1e6:,.0f} MB at {rate / 1e9:.1f} GB/s; "
-                f"memory is copied at {ceilings.copy / 2e9:.1f}"
+                f"  weights {what}: {group.weight_bytes / 1e6:,.0f} MB at {rate / 1e6:,.0f} MB/s; "
+                f"memory is copied at {ceilings.copy / 2e6:,.0f}"
             )
     read = sum(visit.read_bytes for visit in group.steady)
     rate = group.rate(read, "read")

@@ -225,7 +225,7 @@ def stages(group: Group) -> Iterator[str]:
         f"on {group.device}, {group.threads} threads, batches of {group.image_batch}"
     )
     after = " after the first checkpoint" if count > 1 else ""
-    yield f"  {'stage':15}{'where':8}{'total s':>9}{'median s':>10}   of the time{after}"
+    yield f"  {'stage':17}{'where':8}{'total s':>9}{'median s':>10}   of the time{after}"
     on_engine = ENGINE if group.prepares_ahead else (*ENGINE[:1], "pack", *ENGINE[1:])
     ahead = [stage for stage in AHEAD if stage not in on_engine]
     for where, names in (("engine", on_engine), ("ahead", ahead), ("behind", BEHIND)):
@@ -233,12 +233,12 @@ def stages(group: Group) -> Iterator[str]:
             spent = [visit.seconds.get(stage, 0.0) for visit in group.visits]
             if any(spent):
                 yield (
-                    f"  {stage:15}{where:8}{sum(spent):9.2f}{median(spent):10.3f}"
+                    f"  {stage:17}{where:8}{sum(spent):9.2f}{median(spent):10.3f}"
                     f"{group.share(stage):9.0%}"
                 )
         if where == "engine":
             rest = max(0.0, 1 - group.total(*on_engine) / group.wall)
-            yield f"  {'(none of these)':15}{where:8}{'':19}{rest:9.0%}"
+            yield f"  {'(none of these)':17}{where:8}{'':19}{rest:9.0%}"
     yield "  ahead and behind: of another checkpoint, while the engine works"
 
 

@@ -195,10 +195,10 @@ def test_what_is_reached_of_each_ceiling(made: Made, clock: Clock) -> None:
     assert fraction(group, ceilings) == pytest.approx(0.8)
     text = "\n".join(reached(group, ceilings))
     assert "the engine encoded 95% of the time" in text
-    assert "8 MB at 0.1 GB/s" in text
+    assert "8 MB at 53 MB/s" in text
     assert "1,111/s" in text and ", 80% of the " in text
     assert "100 MB at 500 MB/s, from storage" in text
-    assert "memory is copied at 10.0" in text
+    assert "memory is copied at 10,000" in text
     clock.stored = None
     group.fetched = None
     assert "storage" not in "\n".join(reached(group, ceilings))
