@@ -273,6 +273,9 @@ def command(
 
     progress = Progress(quiet=quiet, live=not no_progress, verbose=verbose)
     outcome = sweep(config, progress)
+    if profile:
+        for line in outcome.profile.lines():
+            click.echo(line)
     if not quiet:
         from fastclip.cli.summary import print_summary
 

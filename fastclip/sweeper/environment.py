@@ -25,6 +25,7 @@ PACKAGES = (
     "onnxscript",
     "onnxruntime",
     "onnxruntime-gpu",
+    "openvino",
     "nvidia-dali-cuda130",
     "tensorrt-cu13",
     "numba-cuda",

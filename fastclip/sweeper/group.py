@@ -15,7 +15,8 @@ from fastclip.sweeper.background import Background
 from fastclip.sweeper.config import Settled, SweepConfig
 from fastclip.sweeper.ledger import Ledger
 from fastclip.sweeper.load import Loaded, load
-from fastclip.sweeper.measure import Encoded, encode, prepare, score, swap, timed
+from fastclip.sweeper.measure import Encoded, encode, prepare, prompt_rows, score, swap, timed
+from fastclip.sweeper.profile import Profile
 from fastclip.sweeper.progress import Progress
 from fastclip.sweeper.read_ahead import InTurn, ReadAhead, memories_for, room_to_prepare
 from fastclip.sweeper.stage import Stage, Unit
@@ -29,7 +30,7 @@ class Outcome:
     """What a sweep did: counts of checkpoints, and the failures by name.
 
     `skipped` counts files that looked like checkpoints and were left alone with a word; `rows`
-    is the table as it was written at the end.
+    is the table as it was written at the end; `profile` says where the time went.
     """
 
     done: int = 0
@@ -37,6 +38,7 @@ class Outcome:
     skipped: int = 0
     failures: dict[str, str] = field(default_factory=dict)
     rows: pd.DataFrame | None = None
+    profile: Profile = field(default_factory=Profile)
 
     @property
     def exit_code(self) -> int:
@@ -78,7 +80,8 @@ class Books:
 class Work:
     """One checkpoint on its way from the reader through the engine to the ledger.
 
-    `seconds` is what the background spends; `loaded.seconds` the rest.
+    `seconds` is what the background spends; `loaded.seconds` the rest. `pictures` and `prompts`
+    are how many were encoded.
     """
 
     checkpoint: Checkpoint
@@ -88,6 +91,8 @@ class Work:
     logit_scale: float | None = None
     earlier: dict[str, Result] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
+    pictures: int = 0
+    prompts: int = 0
     error: FastclipError | None = None
 
 
@@ -157,6 +162,7 @@ class GroupSweep:
     def _measure(self, work: Work, loaded: Loaded, missing: list[Unit]) -> None:
         work.step = "measure"
         work.measured = True
+        work.prompts = len(prompt_rows(missing))
         work.earlier = self.books.ledger.earlier_results(
             self.stage.agenda, loaded.checkpoint_id, missing
         )
@@ -177,6 +183,7 @@ class GroupSweep:
             self.books.ledger.write(
                 self.stage.agenda, loaded, measured, self.books.settled, spent | work.seconds
             )
+        work.pictures += measured.pictures
         self.books.progress.pictures(measured.pictures)
 
     def _conclude(self, work: Work) -> None:
@@ -188,4 +195,8 @@ class GroupSweep:
         assert work.loaded is not None
         self.books.ledger.succeed(self.stage.agenda, work.loaded)
         seconds = work.loaded.seconds | work.seconds
+        if work.measured:
+            self.books.outcome.profile.checkpoint(
+                seconds, work.pictures, work.prompts, work.loaded.nbytes
+            )
         self.books.finish(work.checkpoint, cached=not work.measured, seconds=seconds)

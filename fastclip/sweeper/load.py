@@ -41,6 +41,7 @@ class Loaded:
     Attributes:
         towers: the architecture's towers with manifests in this checkpoint's naming.
         tensors: `{name: array or torch tensor}`, until `release`.
+        nbytes: of the tensors as they were read.
         digest: of the needed tensors, taken while they were read; `needed` digests their names.
         metadata: what the file itself says of its place in training.
         ready: the weights as the engine takes them, where they were prepared ahead.
@@ -53,6 +54,7 @@ class Loaded:
     checkpoint: Checkpoint
     towers: Towers
     tensors: dict[str, Any]
+    nbytes: int
     digest: str
     checkpoint_id: str
     needed: str
@@ -110,6 +112,7 @@ def load(
         checkpoint,
         adapted,
         tensors,
+        sum(tensor.nbytes for tensor in tensors.values()),
         digest,
         checkpoint_id(digest, towers.architecture),
         digest_of(names, 16),

@@ -210,6 +210,11 @@ def score(
     return Measured(unit, result, scoring + encoded.seconds, encoded.pictures)
 
 
+def prompt_rows(units: Sequence[Unit]) -> npt.NDArray[np.int64]:
+    """Rows of the agenda's distinct prompts that any of these units wants, sorted."""
+    return np.unique(np.concatenate([unit.prompt_rows for unit in units]))
+
+
 def _encode_view(stage: Stage, key: str) -> npt.NDArray[np.float32]:
     placed = stage.placed[key]
     count, batch = placed.view.pixels.shape[0], stage.shapes.image_batch
@@ -223,11 +228,11 @@ def _encode_view(stage: Stage, key: str) -> npt.NDArray[np.float32]:
 def _encode_texts(
     stage: Stage, units: Sequence[Unit], seconds: dict[str, float]
 ) -> tuple[npt.NDArray[np.float32] | None, float]:
-    wanted = [unit.prompt_rows for unit in units if unit.prompt_rows.size]
-    if not wanted:
+    wanted = prompt_rows(units)
+    if not wanted.size:
         return None, 0.0
     began = time.perf_counter()
-    batches = select_text_batches(stage.text_batches, np.unique(np.concatenate(wanted)))
+    batches = select_text_batches(stage.text_batches, wanted)
     texts = encode_prompts(stage.engine, batches, stage.n_prompts)
     spent = time.perf_counter() - began
     seconds["encode_texts"] = seconds.get("encode_texts", 0.0) + spent

@@ -20,6 +20,7 @@ from fastclip.evaluators.options import TaskOptions
 from fastclip.evaluators.primary import primary_endpoints
 from fastclip.files import write_atomic
 from fastclip.machine import usable_cores
+from fastclip.parity.base import screening_note
 from fastclip.results.table import write_table
 from fastclip.stimuli.drop import drop_pictures
 from fastclip.stimuli.views import ViewStore
@@ -31,6 +32,7 @@ from fastclip.sweeper.group import Books, GroupSweep, Outcome
 from fastclip.sweeper.ledger import Ledger
 from fastclip.sweeper.options import task_options
 from fastclip.sweeper.plan import Group, Plan, make_plan
+from fastclip.sweeper.profile import Profile
 from fastclip.sweeper.progress import Progress
 from fastclip.sweeper.stage import Stage
 from fastclip.sweeper.trial import shapes_of
@@ -46,15 +48,18 @@ def sweep(config: SweepConfig, progress: Progress | None = None) -> Outcome:
         RefusalError: unwritable output, bad data, an engine that failed its probe, a full disk.
     """
     progress = progress or Progress(quiet=True)
+    profile = Profile()
+    profile.since_process_start()
     out = config.output_dir
     claim_folder(out)
-    settled, warnings = agree(config)
-    refuse_absent(config, settled)
-    options = task_options(config)
-    plan = make_plan(config, options)
+    with profile.phase("plan"):
+        settled, warnings = agree(config)
+        refuse_absent(config, settled)
+        options = task_options(config)
+        plan = make_plan(config, options)
     for text in (*warnings, *plan.notes, *(f"{p}: skipped, {why}" for p, why in plan.skipped)):
         progress.note(text)
-    sweeper = Sweeper(config, plan, options, settled, progress)
+    sweeper = Sweeper(config, plan, options, settled, progress, profile)
     with refuse_full_disk(out), refuse_lost_device(out):
         try:
             sweeper.run()
@@ -126,13 +131,15 @@ class Sweeper:
         options: TaskOptions,
         settled: Settled | None,
         progress: Progress,
+        profile: Profile,
     ) -> None:
         self.config = config
         self.plan = plan
         self.options = options
         self.earlier = settled
         self.progress = progress
-        self.outcome = Outcome(skipped=len(plan.skipped))
+        self.profile = profile
+        self.outcome = Outcome(skipped=len(plan.skipped), profile=profile)
         self.ledger = Ledger(config)
         threads = settled.threads if settled is not None else threads_for(config)
         self.store = ViewStore(
@@ -141,8 +148,10 @@ class Sweeper:
 
     def run(self) -> None:
         """Measure everything; raises RefusalError where nothing can be measured."""
-        self._check_pictures()
-        settled = settle(self.config, self.earlier or self._choose())
+        with self.profile.phase("pictures"):
+            self._check_pictures()
+        with self.profile.phase("trial"):
+            settled = settle(self.config, self.earlier or self._choose())
         self.books = Books(self.config, settled, self.ledger, self.progress, self.outcome)
         self.progress.start(self.plan.checkpoints + len(self.plan.unreadable))
         try:
@@ -188,6 +197,8 @@ class Sweeper:
             f"engine {settled.engine} {settled.precision} on {device}, "
             f"batches of {settled.image_batch}{unused_gpu(device)}"
         )
+        if note := screening_note(settled.precision):
+            self.progress.note(note)
         engine = self._opened.enter_context(
             ENGINES.get(settled.engine)(
                 precision=settled.precision, threads=settled.threads, device=device
@@ -273,6 +284,8 @@ class Sweeper:
             store=self.store,
             cache_dir=self.store.cache_dir,
             without=self.books.settled.without,
+            profile=self.profile,
         )
+        self.profile.group(stage.towers, stage.engine, stage.shapes.image_batch)
         self.progress.prepared()
         return stage

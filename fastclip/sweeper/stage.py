@@ -19,6 +19,7 @@ from fastclip.stimuli.base import ImageQualityDataset, Int64Array, View
 from fastclip.stimuli.repeated import repeat
 from fastclip.stimuli.views import ViewStore
 from fastclip.sweeper.agenda import Agenda, Unit
+from fastclip.sweeper.profile import Profile
 from fastclip.towers.base import Architecture, Towers
 from fastclip.towers.cache import get_towers
 from fastclip.towers.passes import DEFAULT_PASSES
@@ -42,6 +43,7 @@ class Stage:
 
     Args:
         without: names of `fastclip.savings.SAVINGS` that are not made.
+        profile: is told how long what took.
 
     Raises:
         EngineError: the probe found that the engine does not compute what open_clip computes.
@@ -55,30 +57,31 @@ class Stage:
         shapes: Shapes,
         store: ViewStore,
         cache_dir: Path,
-        without: Sequence[str] = (),
+        without: Sequence[str],
+        profile: Profile,
     ) -> None:
         self.agenda = agenda
         self.without = without
         self.engine = engine
         self.shapes = shapes
-        self.towers: Towers = get_towers(
-            self.architecture, cache_dir=cache_dir, text=agenda.text, passes=passes_without(without)
-        )
-        # An export leaves half a gigabyte of cycles behind.
-        gc.collect()
-        release_freed_memory()
-        engine.open(self.towers, shapes)
-        report = probe_once(engine, self.towers, shapes, cache_dir)
-        release_freed_memory()
-        if not report.passed:
-            raise EngineError(
-                f"engine '{engine.name}' does not reproduce open_clip's module for "
-                f"{self.architecture.name}: {report.explain()}",
-                mend="use --engine torch, and please report this",
+        with profile.phase("graph"):
+            self.towers: Towers = get_towers(
+                self.architecture,
+                cache_dir=cache_dir,
+                text=agenda.text,
+                passes=passes_without(without),
             )
-        self.canary = Canary(
-            self.towers, shapes, engine.precision, text=agenda.text, device=engine.device
-        )
+            # An export leaves half a gigabyte of cycles behind.
+            gc.collect()
+            release_freed_memory()
+        with profile.phase("engine"):
+            engine.open(self.towers, shapes)
+        with profile.phase("probe"):
+            self._prove(cache_dir)
+        with profile.phase("canary"):
+            self.canary = Canary(
+                self.towers, shapes, engine.precision, text=agenda.text, device=engine.device
+            )
         self.n_prompts = len(agenda.ids)
         self.text_batches: list[TextBatch] = plan_text_batches(
             agenda.ids,
@@ -87,12 +90,24 @@ class Stage:
             context_length=self.towers.context_length,
             batch=shapes.text_batch,
         )
-        self.placed: dict[str, PlacedView] = {}
-        for key, request in agenda.requests.items():
-            view = store.open(request)
-            if "duplicates" in without:
-                view = repeat(view, _references_of_pairs(agenda, key))
-            self.placed[key] = PlacedView(view, engine.place(view.pixels))
+        with profile.phase("pictures"):
+            self.placed = {key: self._place(store, key) for key in agenda.requests}
+
+    def _prove(self, cache_dir: Path) -> None:
+        report = probe_once(self.engine, self.towers, self.shapes, cache_dir)
+        release_freed_memory()
+        if not report.passed:
+            raise EngineError(
+                f"engine '{self.engine.name}' does not reproduce open_clip's module for "
+                f"{self.architecture.name}: {report.explain()}",
+                mend="use --engine torch, and please report this",
+            )
+
+    def _place(self, store: ViewStore, key: str) -> PlacedView:
+        view = store.open(self.agenda.requests[key])
+        if "duplicates" in self.without:
+            view = repeat(view, _references_of_pairs(self.agenda, key))
+        return PlacedView(view, self.engine.place(view.pixels))
 
     @property
     def architecture(self) -> Architecture:

@@ -46,7 +46,7 @@ def checkpoints(count: int) -> list[Checkpoint]:
 
 
 def loaded(checkpoint: Checkpoint) -> Loaded:
-    return Loaded(checkpoint, None, {"w": 1}, "", "", "", Metadata())  # type: ignore[arg-type]
+    return Loaded(checkpoint, None, {"w": 1}, 0, "", "", "", Metadata())  # type: ignore[arg-type]
 
 
 class Disk:
