@@ -100,12 +100,11 @@ def lines_of(found: Verification) -> Iterator[str]:
     from fastclip.sweeper.verdict import sentences, warnings
 
     pictures = ", ".join(f"{count:,} of {name}" for name, count in found.pictures.items())
-    yield (
-        f"{found.engine} {found.precision} against {found.reference} fp32 on {found.device}; "
-        f"pictures: {pictures}"
-    )
+    what, reference = f"{found.engine} {found.precision}", f"{found.reference} fp32"
+    yield f"{what} against {reference} on {found.device}; pictures: {pictures}"
     for run in found.runs:
         yield ""
+        yield f"{run_of(run)}: values by {reference}, and how far {what} moves them"
         yield from table(run)
     yield ""
     yield from (f"warning: {text}" for text in warnings(found))
@@ -113,11 +112,14 @@ def lines_of(found: Verification) -> Iterator[str]:
     yield from sentences(found)
 
 
+def run_of(run: Sequence[Verified]) -> str:
+    """What a run is called."""
+    averaged = ", averaged weights" if run[0].weights == "ema" else ""
+    return f"{run[0].run} ({run[0].arch}{averaged})"
+
+
 def table(run: Sequence[Verified]) -> Iterator[str]:
-    """One run: a line per number, two columns per checkpoint: the reference's, and the shift."""
-    first = run[0]
-    averaged = ", averaged weights" if first.weights == "ema" else ""
-    yield f"{first.run} ({first.arch}{averaged}): the reference's value, and what is added to it"
+    """One run: a line per number; per checkpoint the reference's value, and the shift."""
     heads = [_head(one) for one in run]
     lines = dict.fromkeys((n.dataset, n.name) for one in run for n in one.numbers)
     by_name = [{(n.dataset, n.name): n for n in one.numbers} for one in run]

@@ -24,7 +24,7 @@ FASTER = 1.3
 
 KEPT = {
     "pictures": "pictures: what was decoded is in the cache now, a second sweep decodes nothing",
-    "export": "the graph: what was exported is in the cache now",
+    "graph": "the graph: what was exported is in the cache now",
     "probe": "the probe: an engine that has passed it is not probed again",
     "trial": "trying engines: this output folder has settled on one",
 }

@@ -21,8 +21,19 @@ from fastclip.engines import ENGINES
 from fastclip.engines.base import Handle, Outputs
 from fastclip.engines.torch_engine import TorchEngine
 from fastclip.errors import UsageError
+from fastclip.parity.base import TOLERANCE
+from fastclip.parity.canary import SLACK
 
 Verify = Callable[..., Result]
+
+BF16 = [
+    name
+    for name in ENGINES
+    for engine in [ENGINES.get(name)]
+    if "cpu" in engine.devices and "bf16" in engine.precisions
+    if engine.unavailable("cpu") is None
+]
+"""Engines of this machine that compute in bf16 on the CPU."""
 
 WATCHED = 32
 """As many pictures as the probe places at a time; the image-quality set here has more."""
@@ -129,6 +140,25 @@ def test_a_screening_precision_is_reported_on_and_not_judged(verify: Verify) -> 
     moved = numbers(body, "SRCC, cosine", "shift")
     assert max(map(abs, moved)) > 1e-4
     assert "drifts by" in told
+
+
+@pytest.mark.parametrize("engine", BF16)
+def test_bf16_moves_scores_and_says_so(
+    verify: Verify, engine: str, run_folder: Path, data: tuple[str, ...], tmp_path: Path
+) -> None:
+    options = {"engine": engine, "precision": "bf16"}
+    body = body_of(verify(*(f"--{key}={value}" for key, value in options.items()), "--json"))
+    assert (body["engine"], body["precision"], body["exit_code"]) == (engine, "bf16", 0)
+    bound = SLACK * TOLERANCE["bf16"]
+    assert all(1e-4 < c["relative_l2"] < bound for c in body["checkpoints"])
+    moved = np.abs(numbers(body, "SRCC, rmse", "shift"))
+    assert 0 < moved.max() < 0.2
+    assert all(0.8 < share <= 1 for share in numbers(body, "decisions alike, clean", "found"))
+    assert body["sentences"][0].startswith("Screening costs, tiny (tiny): SRCC moved by up to ")
+    rows = fastclip.sweep(
+        run_folder, tmp_path / "out", data=data[:1], tasks="iqa", every=4, workers=1, **options
+    )
+    assert rows["flag"].str.endswith("screening").all()
 
 
 def test_a_checkpoint_that_fails_is_told_and_the_others_are_compared(
