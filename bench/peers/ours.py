@@ -65,20 +65,19 @@ def numbers(out: Path, checkpoints: Sequence[str]) -> list[Numbers]:
     """A sweep's numbers, in the order of `checkpoints`, under the loops' names."""
     import pandas as pd
 
-    table = pd.read_csv(out / "results.csv", keep_default_na=False, low_memory=False)
+    table = pd.read_csv(out / "results.csv", low_memory=False)
+    whole = (table["subset"].isna() | (table["subset"] == "pooled")) & table["category"].isna()
+    whole &= (table["task"] != "iqa") | (table["subset"] == "pooled")
+    whole &= (table["task"] != "embedding-diagnostics") | (table["dataset"] == "bench-tid")
     found: dict[str, Numbers] = {Path(path).name: {} for path in checkpoints}
-    for row in table.to_dict("records"):
+    for row in table[whole & (table["distance"] != "rmse_dimnorm")].to_dict("records"):
         pattern, metrics = NAMES[row["task"]]
-        whole = row["subset"] in ("", "pooled") and row["category"] == ""
-        other = row["distance"] == "rmse_dimnorm" or (
-            row["task"] == "embedding-diagnostics" and "cifar" in row["dataset"]
-        )
-        if row["metric"] not in metrics or not whole or other:
-            continue
-        condition = "clean" if row["distortion"] == "none" else f"noise {row['level']}"
-        name = pattern.format(**row, condition=condition)
-        value = row["value"]
-        found[Path(row["checkpoint"]).name][name] = None if value == "" else float(value)
+        if row["metric"] in metrics:
+            clean = row["distortion"] == "none"
+            condition = "clean" if clean else f"noise {float(row['level']):g}"
+            name = pattern.format(**row, condition=condition)
+            value = None if pd.isna(row["value"]) else float(row["value"])
+            found[Path(row["checkpoint"]).name][name] = value
     return list(found.values())
 
 
