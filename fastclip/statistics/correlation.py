@@ -1,15 +1,17 @@
-"""Correlation coefficients: scipy's, with undefined values named instead of NaN."""
+"""Correlation coefficients: scipy's, with undefined values named instead of NaN.
+
+scipy.stats is imported with the first coefficient: that takes longer than a sweep of many
+checkpoints needs to know that nothing is left to do.
+"""
 
 from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy import stats
 
 
 @dataclass(frozen=True)
@@ -26,7 +28,7 @@ def srcc(x: npt.ArrayLike, y: npt.ArrayLike) -> Correlation:
     Raises:
         ValueError: `x` or `y` holds NaN; names which and where.
     """
-    return _correlate(stats.spearmanr, x, y)
+    return _correlate("spearmanr", x, y)
 
 
 def plcc(x: npt.ArrayLike, y: npt.ArrayLike) -> Correlation:
@@ -35,7 +37,7 @@ def plcc(x: npt.ArrayLike, y: npt.ArrayLike) -> Correlation:
     Raises:
         ValueError: `x` or `y` holds NaN; names which and where.
     """
-    return _correlate(stats.pearsonr, x, y)
+    return _correlate("pearsonr", x, y)
 
 
 def krcc(x: npt.ArrayLike, y: npt.ArrayLike) -> Correlation:
@@ -44,7 +46,7 @@ def krcc(x: npt.ArrayLike, y: npt.ArrayLike) -> Correlation:
     Raises:
         ValueError: `x` or `y` holds NaN; names which and where.
     """
-    return _correlate(stats.kendalltau, x, y)  # its default variant is b
+    return _correlate("kendalltau", x, y)  # its default variant is b
 
 
 CORRELATIONS: dict[str, Callable[[npt.ArrayLike, npt.ArrayLike], Correlation]] = {
@@ -68,7 +70,9 @@ def partial(
     return np.clip(value, -1, 1)
 
 
-def _correlate(coefficient: Callable[..., Any], x: npt.ArrayLike, y: npt.ArrayLike) -> Correlation:
+def _correlate(coefficient: str, x: npt.ArrayLike, y: npt.ArrayLike) -> Correlation:
+    from scipy import stats
+
     columns = {"x": np.asarray(x, np.float64), "y": np.asarray(y, np.float64)}
     for name, values in columns.items():
         if np.isnan(values).any():
@@ -80,4 +84,5 @@ def _correlate(coefficient: Callable[..., Any], x: npt.ArrayLike, y: npt.ArrayLi
     with warnings.catch_warnings():
         # Nearly constant input is a fact about an early checkpoint, not a mistake.
         warnings.simplefilter("ignore", stats.NearConstantInputWarning)
-        return Correlation(float(coefficient(columns["x"], columns["y"]).statistic))
+        found = getattr(stats, coefficient)(columns["x"], columns["y"])
+        return Correlation(float(found.statistic))

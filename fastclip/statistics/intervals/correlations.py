@@ -22,7 +22,6 @@ from typing import Any, Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
-from scipy import special, stats
 
 from fastclip.statistics.batched import correlate
 from fastclip.statistics.correlation import partial
@@ -189,6 +188,8 @@ def mean_t(coefficients: Float64Array) -> Interval:
     units = len(coefficients)
     if units < FEWEST:
         return no_interval(units)
+    from scipy import stats
+
     error = coefficients.std(ddof=1) / np.sqrt(units)
     half = stats.t.ppf((1 + LEVEL) / 2, units - 1) * error
     low, high = np.clip(coefficients.mean() + np.array([-half, half]), -1, 1)
@@ -201,6 +202,8 @@ def jackknife_t(replicates: Float64Array, present: BoolArray) -> Bounds:
     NaN where fewer than three clusters have members, or where the coefficient is undefined or
     +-1 for the data or without one of its clusters.
     """
+    from scipy import stats
+
     z, counted = _fisher(replicates), present.sum(axis=-1)
     deviation = _deviations(z[..., 1:], present)
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -219,6 +222,8 @@ def percentile(replicates: Float64Array, present: BoolArray) -> Bounds:
 
 def bca(bootstrapped: Float64Array, jackknifed: Float64Array, present: BoolArray) -> Bounds:
     """Bounds `[..., G]` from `[..., G, B + 1]` and `[..., G, C + 1]`."""
+    from scipy import special
+
     data = bootstrapped[..., :1]
     below = (bootstrapped[..., 1:] < data).sum(axis=-1) + (bootstrapped[..., 1:] <= data).sum(-1)
     defined = (~np.isnan(bootstrapped[..., 1:])).sum(axis=-1)

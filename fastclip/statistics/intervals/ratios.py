@@ -10,7 +10,6 @@ from math import sqrt
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import stdtrit
 
 from fastclip.statistics.intervals.base import LEVEL, Interval, no_interval
 from fastclip.statistics.intervals.shares import resampled_sums
@@ -47,6 +46,8 @@ def _interval(
     units = len(top)
     if units < 2:
         return no_interval(units)
+    from scipy.special import stdtrit
+
     x, y = float(top.mean()), float(bottom.mean())
     (xx, xy), (_, yy) = np.cov(top, bottom) / units * stdtrit(units - 1, (1 + LEVEL) / 2) ** 2
     # (x - r y)^2 <= t^2 var(x - r y), a quadratic in r; `spread` is a quarter of its discriminant.

@@ -7,13 +7,10 @@ from math import sqrt
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import ndtri
 
 from fastclip.statistics.intervals.base import LEVEL, Interval, no_interval
 
 Float64Array = npt.NDArray[np.float64]
-
-Z = float(ndtri((1 + LEVEL) / 2))
 
 BLOCK = 64
 """Resamples drawn at a time."""
@@ -27,10 +24,13 @@ def wilson(count: int, total: int) -> Interval:
     """
     if not total:
         return no_interval(0)
+    from scipy.special import ndtri
+
+    z = float(ndtri((1 + LEVEL) / 2))
     share = count / total
-    shrink = 1 + Z**2 / total
-    centre = (share + Z**2 / (2 * total)) / shrink
-    half = Z / shrink * sqrt(share * (1 - share) / total + Z**2 / (4 * total**2))
+    shrink = 1 + z**2 / total
+    centre = (share + z**2 / (2 * total)) / shrink
+    half = z / shrink * sqrt(share * (1 - share) / total + z**2 / (4 * total**2))
     # At 0 and 1 the end is the share itself, but for rounding.
     return Interval(
         0.0 if count == 0 else centre - half,
