@@ -269,12 +269,15 @@ def command(
     )
     if dry_run:
         return print_plan(config)
+    from fastclip.sweeper.profile import Profile
     from fastclip.sweeper.run import sweep
 
     progress = Progress(quiet=quiet, live=not no_progress, verbose=verbose)
-    outcome = sweep(config, progress)
+    spent = Profile()
+    spent.since_process_start()
+    outcome = sweep(config, progress, spent)
     if profile:
-        for line in outcome.profile.lines():
+        for line in spent.lines():
             click.echo(line)
     if not quiet:
         from fastclip.cli.summary import print_summary

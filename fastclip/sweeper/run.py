@@ -40,16 +40,21 @@ from fastclip.towers.base import Architecture, Towers
 from fastclip.towers.cache import get_towers
 
 
-def sweep(config: SweepConfig, progress: Progress | None = None) -> Outcome:
+def sweep(
+    config: SweepConfig, progress: Progress | None = None, profile: Profile | None = None
+) -> Outcome:
     """Measure every checkpoint that is not measured yet; rebuild the tables at the end.
+
+    Args:
+        progress: silent by default.
+        profile: goes on with one that has counted something already.
 
     Raises:
         UsageError: nothing to measure, or options that contradict the output folder.
         RefusalError: unwritable output, bad data, an engine that failed its probe, a full disk.
     """
     progress = progress or Progress(quiet=True)
-    profile = Profile()
-    profile.since_process_start()
+    profile = profile or Profile()
     out = config.output_dir
     claim_folder(out)
     with profile.phase("plan"):
