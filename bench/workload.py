@@ -208,13 +208,23 @@ TINY: dict[str, Any] = {
 """The architecture of the real tiny checkpoints: 0.114 GFLOP a picture."""
 
 
+NANO: dict[str, Any] = {
+    "embed_dim": 16,
+    "vision_cfg": {"image_size": 32, "layers": 1, "width": 16, "patch_size": 8, "head_width": 8},
+    "text_cfg": {"context_length": 77, "vocab_size": 49408, "width": 16, "heads": 2, "layers": 1},
+}
+"""Next to nothing, where checkpoints only have to be many."""
+
+CONFIGS = {"tiny": TINY, "nano": NANO}
+
+
 def architecture(work: Path, model: str) -> str:
-    """What `--model` takes: a config's path for "tiny", else open_clip's name itself."""
-    if model != "tiny":
+    """What `--model` takes: a config's path for "tiny" and "nano", else open_clip's name itself."""
+    if model not in CONFIGS:
         return model
-    path = work / "tiny-clip.json"
+    path = work / f"{model}-clip.json"
     work.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(TINY))
+    path.write_text(json.dumps(CONFIGS[model]))
     return str(path)
 
 
@@ -224,7 +234,7 @@ def make_checkpoints(work: Path, model: str, count: int, *, optimizer: bool = Tr
     Tiny ones lie between the real epochs 1, 8 and 16; others are random, every tensor lively.
 
     Args:
-        model: "tiny" or open_clip's name.
+        model: "tiny", "nano" or open_clip's name.
         optimizer: with Adam's moments: two thirds of the file.
 
     Returns:
@@ -279,7 +289,7 @@ def _shapes(model: str) -> dict[str, tuple[int, ...]]:
     import open_clip
     from open_clip.model import CLIP
 
-    config = TINY if model == "tiny" else open_clip.get_model_config(model)
+    config = CONFIGS.get(model) or open_clip.get_model_config(model)
     return {key: tuple(t.shape) for key, t in CLIP(**deepcopy(config)).state_dict().items()}
 
 

@@ -32,22 +32,26 @@ def sweep(request: Request, out: Path, cache: Path, *extra: str) -> Ran:
         cache: of graphs and views: empty for a cold sweep, kept for a warm one.
         extra: more options.
     """
+    return run(
+        [sys.executable, "-m", "fastclip", *sweep_arguments(request, out, cache), *extra],
+        {"PYTHONPATH": str(ROOT)},
+    )
+
+
+def sweep_arguments(request: Request, out: Path, cache: Path) -> list[str]:
+    """What follows `fastclip` on the command line."""
     sets = {
         "tid2013:bench-tid": request.tid,
         "cue-conflict:bench-cue": request.cue,
         "cifar100:bench-cifar": request.cifar,
     }
     data = [part for k, v in sets.items() if v for part in ("--data", f"{k}={v}")]
-    return run(
-        [
-            *(sys.executable, "-m", "fastclip", "sweep", *request.checkpoints),
-            *("-o", str(out), "-m", request.model, "--cache-dir", str(cache)),
-            *("-t", ",".join(tasks_of(request)), *data),
-            *("--sigma", ",".join(f"{sigma:g}" for sigma in request.sigmas)),
-            *("--precision", request.precision, "-v", "--no-progress", *extra),
-        ],
-        {"PYTHONPATH": str(ROOT)},
-    )
+    return [
+        *("sweep", *request.checkpoints, "-o", str(out), "-m", request.model),
+        *("--cache-dir", str(cache), "-t", ",".join(tasks_of(request)), *data),
+        *("--sigma", ",".join(f"{sigma:g}" for sigma in request.sigmas)),
+        *("--precision", request.precision, "-v", "--no-progress"),
+    ]
 
 
 NAMES = {
