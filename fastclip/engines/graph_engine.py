@@ -92,13 +92,13 @@ class GraphEngine(Engine):
     def encode_images(self, handle: Pixels, lo: int, hi: int) -> Outputs:
         batch = self._rows_of(handle)
         (pixels,) = self._towers.visual.inputs
-        return self._run("visual", {pixels: pad_rows(handle[lo:hi], batch)}, hi - lo)
+        return self._run("visual", {pixels: self._filled(handle[lo:hi], batch)}, hi - lo)
 
     def encode_texts(self, ids: npt.NDArray[np.int64], eot: npt.NDArray[np.int64]) -> Outputs:
         graph = self._towers.graphs["text"]
         batch = self._shapes.text_batch
         inputs = dict(
-            zip(("ids", "eot"), (pad_rows(ids, batch), pad_rows(eot, batch)), strict=True)
+            zip(("ids", "eot"), (self._filled(ids, batch), self._filled(eot, batch)), strict=True)
         )
         return self._run("text", {name: inputs[name] for name in graph.inputs}, len(ids))
 
@@ -112,6 +112,10 @@ class GraphEngine(Engine):
     def _rows_of(self, handle: Pixels) -> int:
         """Pictures in a batch of this set: fewer where the set has fewer."""
         return min(self._shapes.image_batch, handle.shape[0])
+
+    def _filled(self, array: npt.NDArray[Any], rows: int) -> npt.NDArray[Any]:
+        """A batch as sessions want it."""
+        return pad_rows(array, rows)
 
     def _run(self, part: str, inputs: dict[str, npt.NDArray[Any]], rows: int) -> Outputs:
         """A promise of the first `rows` embeddings."""

@@ -19,10 +19,13 @@ class SideBySide:
     how many there are.
 
     A job must give Python's lock back while it works, and be made for one thread.
+
+    Args:
+        start: called first in every thread.
     """
 
-    def __init__(self, threads: int) -> None:
-        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="engine")
+    def __init__(self, threads: int, start: Callable[[], None] | None = None) -> None:
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="engine", initializer=start)
         self._room = Semaphore(2 * threads)
 
     def submit(self, job: Callable[[], T]) -> Future[T]:

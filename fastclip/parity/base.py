@@ -10,8 +10,13 @@ SCREENING = ("bf16", "int8")
 SCREENING_FLAG = "screening"
 """In the `flag` column of rows measured at one of these, after any other flag."""
 
-TOLERANCE = {"fp32": 2e-5, "fp16": 5e-3, "bf16": 4e-2}
-"""Largest relative L2 of raw embeddings to the fp32 torch module, by precision."""
+TOLERANCE = {"fp32": 2e-5, "fp16": 5e-3, "bf16": 4e-2, "int8": 4e-2}
+"""Largest relative L2 of raw embeddings to the fp32 torch module, by precision.
+
+Under the probe's weights right engines showed up to .0093 in bf16 and .016 in int8 (ViT-B-32, both
+towers). A matrix that is dropped or stale shows by .12 at least, a bias or positions that are
+dropped by .055; what two norms' scales differ by (.03) can hide in bf16 and int8.
+"""
 
 
 def screening_note(precision: str) -> str:

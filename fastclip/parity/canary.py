@@ -19,12 +19,12 @@ if TYPE_CHECKING:
 SLACK = 5.0
 """Trained weights amplify rounding: the bound is this many times `TOLERANCE`."""
 
-PAIR_TOLERANCE = {"fp32": 1e-2, "fp16": 2e-1, "bf16": 5e-1}
+PAIR_TOLERANCE = {"fp32": 1e-2, "fp16": 2e-1, "bf16": 5e-1, "int8": 5e-1}
 """Largest relative difference of a pair's distance to the reference's, by precision."""
 
-PAIR_FLOOR = {"fp32": 5e-7, "fp16": 2e-4, "bf16": 5e-3}
+PAIR_FLOOR = {"fp32": 5e-7, "fp16": 2e-4, "bf16": 5e-3, "int8": 5e-3}
 """Distances below this are compared as if they were this: half the square of what rounding
-moves unit vectors by (1e-3, 2e-2, 1e-1), so that a collapsed model is no false alarm."""
+moves unit vectors by (1e-3, 2e-2, 1e-1, 1e-1), so that a collapsed model is no false alarm."""
 
 PROMPTS = 4
 LENGTH = 8

@@ -1,0 +1,1 @@
+"""Dynamic quantisation for ONNX Runtime: the graph once, the weights anew for every checkpoint."""
