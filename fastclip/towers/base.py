@@ -51,13 +51,16 @@ class Recipe:
     """How one packed array is made of a checkpoint's tensors: a small expression.
 
     `op` is "tensor" (`name` says which), "transpose" (of one), "concat" (along axis 0),
-    "reshape" (to `shape`). Recipes compose: a Hugging Face adapter replaces the leaves.
+    "reshape" (to `shape`), "part" (index and count in `numbers`), "patch_weight" and
+    "patch_bias" (mean and std in `numbers`); `recipes` has a function for each. Recipes compose:
+    a Hugging Face adapter replaces the leaves.
     """
 
     op: str
     name: str = ""
     of: tuple[Recipe, ...] = ()
     shape: tuple[int, ...] = ()
+    numbers: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ from fastclip.towers.recipes import tensor
 if TYPE_CHECKING:
     from fastclip.towers.module import TowerModule
 
-EXPORT_REVISION = 1
+EXPORT_REVISION = 2
 """Raised whenever this room would make another graph of the same architecture."""
 
 _HEADS = ("logit_scale", "logit_bias")

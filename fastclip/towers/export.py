@@ -147,9 +147,10 @@ def _drop_unused(export: TowerExport, module: TowerModule, part: str) -> None:
         EngineError: a weight that matters is not in the graph.
     """
     initializers = export.model.graph.initializers
-    unused = [name for name in export.recipes if not initializers[name].uses()]
-    for name in unused:
-        del export.recipes[name], export.shapes[name], initializers[name]
+    for name in list(export.recipes):
+        if name not in initializers or not initializers[name].uses():
+            del export.recipes[name], export.shapes[name]
+            initializers.pop(name, None)
     used = {state for recipe in export.recipes.values() for state in leaves(recipe)}
     missing = sorted(n for n in module.state_names() if n.startswith(f"{part}.") and n not in used)
     if missing and _matter(module, part, missing):

@@ -30,8 +30,8 @@ FULL = frozenset({
 """Run in float32: norms, reductions, softmax, and functions that overflow or lose digits."""
 
 MOVES = frozenset({
-    "Concat", "Expand", "Flatten", "Gather", "Identity", "Reshape", "Slice", "Split", "Squeeze",
-    "Transpose", "Unsqueeze",
+    "Concat", "Expand", "Flatten", "Gather", "GatherND", "Identity", "Reshape", "Slice", "Split",
+    "Squeeze", "Transpose", "Unsqueeze",
 })
 # fmt: on
 """Compute nothing, so that a cast may go before them as well as after."""

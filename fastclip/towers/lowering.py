@@ -19,7 +19,7 @@ from fastclip.towers.base import TowerGraph
 from fastclip.towers.external import declare_external
 from fastclip.towers.half_types import HALF, settle_types
 
-LOWERING_REVISION = 1
+LOWERING_REVISION = 2
 """Raised whenever another lowered graph would be made of the same source graph."""
 
 
@@ -105,6 +105,9 @@ def tidy(model: ir.Model) -> None:
         common_passes.ShapeInferencePass()(model)
         optimizer.fold_constants_ir(model)
         common_passes.RemoveUnusedNodesPass()(model)
+        for constant in model.graph.initializers.values():
+            if constant.const_value is not None:  # or its shape is still the computation's
+                constant.shape = ir.Shape(constant.const_value.shape.numpy())
     common_passes.ShapeInferencePass()(model)
     _undo_splits(model.graph)
     common_passes.RemoveUnusedNodesPass()(model)

@@ -9,7 +9,7 @@ from typing import Any
 from fastclip.checkpoints.base import TensorInfo
 from fastclip.towers.base import Manifest, Recipe, Towers
 from fastclip.towers.naming import recipes_for
-from fastclip.towers.recipes import evaluate, recipe_from_json, recipe_to_json
+from fastclip.towers.recipes import evaluate, recipe_from_json, recipe_to_json, simplified
 
 __all__ = ["adapt", "compose", "evaluate", "manifest_from_json", "manifest_to_json"]
 
@@ -57,7 +57,7 @@ def compose(manifest: Manifest, adapter: Mapping[str, Recipe]) -> Manifest:
     def replaced(recipe: Recipe) -> Recipe:
         if recipe.op == "tensor":
             return adapter.get(recipe.name, recipe)
-        return Recipe(recipe.op, of=tuple(map(replaced, recipe.of)), shape=recipe.shape)
+        return simplified(replace(recipe, of=tuple(map(replaced, recipe.of))))
 
     recipes = {name: replaced(recipe) for name, recipe in manifest.recipes.items()}
     return Manifest(recipes, manifest.shapes)

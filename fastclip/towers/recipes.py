@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from math import prod
 from typing import Any
 
@@ -33,6 +33,41 @@ def reshape(of: Recipe, shape: tuple[int, ...]) -> Recipe:
     return Recipe("reshape", of=(of,), shape=shape)
 
 
+def part(of: Recipe, index: int, count: int) -> Recipe:
+    """One of `count` equal parts along axis 0."""
+    return simplified(Recipe("part", of=(of,), numbers=(index, count)))
+
+
+def patch_weight(weight: Recipe, mean: Sequence[float], std: Sequence[float]) -> Recipe:
+    """A patch embedding's convolution `[O, 3, h, w]` as a matrix for bytes, `[h * w * 3, O]`.
+
+    With `patch_bias` it holds that
+    `conv((x / 255 - mean) / std) + bias = ((x - 128) / 128) @ patch_weight + patch_bias`,
+    where x is a patch, rows first, channels last.
+    """
+    return Recipe("patch_weight", of=(weight,), numbers=(*mean, *std))
+
+
+def patch_bias(
+    weight: Recipe, bias: Recipe | None, mean: Sequence[float], std: Sequence[float]
+) -> Recipe:
+    """What a patch of bytes of 128 gives, `[O]`; see `patch_weight`."""
+    of = (weight,) if bias is None else (weight, bias)
+    return Recipe("patch_bias", of=of, numbers=(*mean, *std))
+
+
+def simplified(recipe: Recipe) -> Recipe:
+    """A part of what is joined of as many arrays is that array.
+
+    They are equally long, or the part's shape would not be the graph's and `pack` would refuse.
+    """
+    if recipe.op == "part":
+        (of,), (index, count) = recipe.of, recipe.numbers
+        if of.op == "concat" and len(of.of) == count:
+            return of.of[int(index)]
+    return recipe
+
+
 def evaluate(recipe: Recipe, tensors: Mapping[str, Any]) -> Any:
     """Carry out one recipe: C-contiguous out; a plain tensor is returned itself.
 
@@ -55,6 +90,12 @@ def evaluate(recipe: Recipe, tensors: Mapping[str, Any]) -> Any:
         return _joined(parts)
     if recipe.op == "reshape":
         return parts[0].reshape(recipe.shape)
+    if recipe.op == "part":
+        return _part(parts[0], *map(int, recipe.numbers))
+    if recipe.op == "patch_weight":
+        return _patch_weight(parts[0], *_mean_and_std(recipe))
+    if recipe.op == "patch_bias":
+        return _patch_bias(parts, *_mean_and_std(recipe))
     raise ValueError(f"unknown recipe operation '{recipe.op}'")
 
 
@@ -77,6 +118,42 @@ def _transposed(matrix: Any, strip: int = 128) -> Any:
     return result
 
 
+def _part(array: Any, index: int, count: int) -> Any:
+    rows = array.shape[0] // count
+    return array[index * rows : (index + 1) * rows]
+
+
+def _mean_and_std(recipe: Recipe) -> np.ndarray:
+    return np.array(recipe.numbers, np.float64).reshape(2, -1)
+
+
+def _patch_weight(weight: Any, mean: np.ndarray, std: np.ndarray) -> Any:
+    """Pixels go in as multiples of 1/128 and not as bytes: the weights then keep their size, and
+    half precision its digits."""
+    outputs, channels = weight.shape[:2]
+    factors = (128 / 255 / std).reshape(-1, 1, 1)
+    if isinstance(weight, np.ndarray):
+        scaled = np.multiply(weight, factors, dtype=np.float64).astype(weight.dtype)
+        rows = _transposed(scaled.reshape(outputs, -1)).reshape(channels, -1, outputs)
+        return np.ascontiguousarray(rows.swapaxes(0, 1)).reshape(-1, outputs)
+    import torch
+
+    scaled = weight.double() * torch.from_numpy(factors).to(weight.device)
+    return scaled.to(weight.dtype).permute(2, 3, 1, 0).reshape(-1, outputs).contiguous()
+
+
+def _patch_bias(parts: list[Any], mean: np.ndarray, std: np.ndarray) -> Any:
+    weight, *bias = parts
+    offsets = (128 / 255 - mean) / std
+    if isinstance(weight, np.ndarray):
+        moved = weight.sum(axis=(2, 3), dtype=np.float64) @ offsets
+        return sum(bias, moved).astype(weight.dtype)
+    import torch
+
+    moved = weight.double().sum((2, 3)) @ torch.from_numpy(offsets).to(weight.device)
+    return sum(bias, moved).to(weight.dtype)
+
+
 def leaves(recipe: Recipe) -> tuple[str, ...]:
     """Names of the tensors a recipe reads, in order."""
     if recipe.op == "tensor":
@@ -96,6 +173,13 @@ def shape_of(recipe: Recipe, tensors: Mapping[str, TensorInfo]) -> tuple[int, ..
         return tuple(reversed(shapes[0]))
     if recipe.op == "reshape":
         return recipe.shape if prod(recipe.shape) == prod(shapes[0]) else None
+    if recipe.op == "part":
+        rows, count = shapes[0][0], int(recipe.numbers[1])
+        return None if rows % count else (rows // count, *shapes[0][1:])
+    if recipe.op == "patch_weight":
+        return (prod(shapes[0][1:]), shapes[0][0])
+    if recipe.op == "patch_bias":
+        return shapes[0][:1]
     if len({shape[1:] for shape in shapes}) != 1 or not shapes[0]:
         return None
     return (sum(shape[0] for shape in shapes), *shapes[0][1:])
@@ -157,6 +241,8 @@ def recipe_to_json(recipe: Recipe) -> Any:
     value: dict[str, Any] = {"op": recipe.op, "of": [recipe_to_json(part) for part in recipe.of]}
     if recipe.op == "reshape":
         value["shape"] = list(recipe.shape)
+    if recipe.numbers:
+        value["numbers"] = list(recipe.numbers)
     return value
 
 
@@ -165,7 +251,8 @@ def recipe_from_json(value: Any) -> Recipe:
     if isinstance(value, str):
         return tensor(value)
     of = tuple(recipe_from_json(part) for part in value["of"])
-    return Recipe(value["op"], of=of, shape=tuple(value.get("shape", ())))
+    shape, numbers = tuple(value.get("shape", ())), tuple(value.get("numbers", ()))
+    return Recipe(value["op"], of=of, shape=shape, numbers=numbers)
 
 
 def pack(manifest: Manifest, tensors: Mapping[str, Any]) -> dict[str, Any]:

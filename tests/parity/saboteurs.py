@@ -9,6 +9,7 @@ import numpy as np
 
 from fastclip.engines.onnxruntime_engine import OnnxRuntimeEngine
 
+PATCHES = "visual/conv1.weight.T"
 MLP_BIAS = "visual/transformer.resblocks.0.mlp.c_fc.bias"
 FIRST_NORM = "visual/transformer.resblocks.0.ln_1.weight"
 SECOND_NORM = "visual/transformer.resblocks.1.ln_1.weight"
@@ -28,8 +29,8 @@ class KeepsOneTensor(OnnxRuntimeEngine):
 
     def prepare(self, packed: Mapping[str, np.ndarray]) -> Any:
         if self.kept is None:
-            self.kept = packed["visual/conv1.weight"]
-        return super().prepare({**packed, "visual/conv1.weight": self.kept})
+            self.kept = packed[PATCHES]
+        return super().prepare({**packed, PATCHES: self.kept})
 
 
 class KeepsEverything(OnnxRuntimeEngine):

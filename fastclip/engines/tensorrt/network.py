@@ -104,23 +104,28 @@ def bytes_of(tensor: torch.Tensor) -> bytes:
 
 
 def _cast_first(graph: ir.Graph) -> None:
-    """Cast pictures before their axes are moved, not after: the same values.
+    """Cast pictures before their pixels are moved, not after: the same values.
 
     TensorRT takes uint8 at a network's input only, and only into a cast.
     """
     for value in graph.inputs:
-        for move in [use.node for use in value.uses() if value.dtype == ir.DataType.UINT8]:
-            if move.op_type != "Transpose":
+        for first in [use.node for use in value.uses() if value.dtype == ir.DataType.UINT8]:
+            moves = []
+            node = first
+            while node.op_type in ("Reshape", "Transpose"):
+                moves.append(node)
+                (node,) = (use.node for use in node.outputs[0].uses())
+            if not moves or node.op_type != "Cast":
                 continue
-            (moved,) = move.outputs
-            (cast,) = (use.node for use in moved.uses())
-            (floats,) = cast.outputs
-            floats.replace_all_uses_with(moved)
-            cast.replace_input_with(0, value)
-            move.replace_input_with(0, floats)
-            moved.type, floats.shape = floats.type, value.shape
-            graph.remove(cast)
-            graph.insert_before(move, cast)
+            (floats,) = node.outputs
+            floats.replace_all_uses_with(moves[-1].outputs[0])
+            node.replace_input_with(0, value)
+            first.replace_input_with(0, floats)
+            for move in moves:
+                move.outputs[0].type = floats.type
+            floats.shape = value.shape
+            graph.remove(node)
+            graph.insert_before(first, node)
 
 
 def _constants(graph: ir.Graph, tower: TowerGraph) -> Iterator[tuple[str, torch.Tensor]]:

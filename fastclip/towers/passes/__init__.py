@@ -19,11 +19,20 @@ if TYPE_CHECKING:
 PASSES: Registry[Pass] = Registry(
     "pass",
     {
+        "batch_first": "fastclip.towers.passes.batch_first:run",
         "eot_input": "fastclip.towers.passes.eot_input:run",
+        "last_block": "fastclip.towers.passes.last_block:run",
         "linear_transpose": "fastclip.towers.passes.linear_transpose:run",
+        "patch_product": "fastclip.towers.passes.patch_product:run",
     },
 )
 """Every pass there is."""
 
-DEFAULT_PASSES: tuple[str, ...] = ("eot_input", "linear_transpose")
+DEFAULT_PASSES: tuple[str, ...] = (
+    "eot_input",
+    "linear_transpose",
+    "batch_first",
+    "last_block",
+    "patch_product",
+)
 """The passes that run unless told otherwise, in this order."""
