@@ -12,12 +12,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from fastclip.checkpoints import describe, open_checkpoint, stamp
-from fastclip.checkpoints.anchors import PREFIX, resolve_anchor
+from fastclip.checkpoints.anchors import PREFIX, local_anchor, resolve_anchor
 from fastclip.checkpoints.base import Checkpoint, Metadata
 from fastclip.checkpoints.duplicates import drop_duplicates
 from fastclip.checkpoints.huggingface import HuggingFaceReader, owns
 from fastclip.checkpoints.names import natural_key, run_folder, run_names
-from fastclip.checkpoints.provenance import training_place
+from fastclip.checkpoints.provenance import RunFiles, training_place
 from fastclip.checkpoints.selection import Bounds, select
 from fastclip.checkpoints.unfinished import CUT_SHORT
 from fastclip.errors import CheckpointError, UsageError
@@ -51,10 +51,12 @@ class Found:
     Attributes:
         checkpoints: in order: by run, then step or epoch, then natural name.
         skipped: `(path, reason)` of each that looked like a checkpoint and was left out.
+        absent: open_clip tags that have to be downloaded; only where `find` was not to.
     """
 
     checkpoints: list[Checkpoint] = field(default_factory=list)
     skipped: Skipped = field(default_factory=list)
+    absent: list[str] = field(default_factory=list)
 
     @property
     def cut_short(self) -> Skipped:
@@ -71,6 +73,8 @@ def find(
     every: int = 1,
     steps: Bounds | None = None,
     epochs: Bounds | None = None,
+    download: bool = True,
+    cache_dir: Path | None = None,
     log: Callable[[str], None] = lambda line: None,
 ) -> Found:
     """Find checkpoints without reading weights: a stat and a read of each file's end.
@@ -84,6 +88,8 @@ def find(
         weights: "raw" or "ema"; anchors have one set of weights.
         samples_per_epoch: for checkpoints whose files do not say it.
         every, steps, epochs: see `fastclip.checkpoints.selection.select`.
+        download: fetch anchors that are not on this machine; else they are `absent`.
+        cache_dir: what open_clip says of its tags is kept there (`published`); None keeps nothing.
         log: called with one line for each skipped file.
 
     Raises:
@@ -93,11 +99,16 @@ def find(
     """
     skipped: Skipped = []
     found: list[Checkpoint] = []
+    absent: list[str] = []
     paths: list[Path] = []
     seen: set[str] = set()
     for pattern in _with_lists(patterns):
         if pattern.startswith(PREFIX):
-            found.append(replace(describe(resolve_anchor(pattern)), run="openclip", anchor=pattern))
+            file = (resolve_anchor if download else local_anchor)(pattern, cache_dir)
+            if file is None:
+                absent.append(pattern)
+            else:
+                found.append(replace(describe(file), run="openclip", anchor=pattern))
             continue
         for path in _expand(pattern, skipped):
             key = os.path.abspath(path)  # noqa: PTH100 (links keep their own name)
@@ -113,15 +124,13 @@ def find(
     found, equal = drop_duplicates(sorted(found, key=_order))
     found = [_placed(checkpoint, steps, epochs) for checkpoint in found]
     kept, unknown = select(found, every=every, steps=steps, epochs=epochs)
-    kept = [
-        replace(c, samples_seen=training_place(c, Metadata(), samples_per_epoch).samples_seen)
-        for c in kept
-    ]
+    kept = _with_samples(kept, samples_per_epoch)
     skipped += equal + unknown
     for path, reason in skipped:
         log(f"skipped {path}: {reason}")
-    _check(patterns, kept, found, skipped)
-    return Found(kept, skipped)
+    if kept or not absent:
+        _check(patterns, kept, found, skipped)
+    return Found(kept, skipped, absent)
 
 
 def _placed(checkpoint: Checkpoint, steps: Bounds | None, epochs: Bounds | None) -> Checkpoint:
@@ -135,6 +144,15 @@ def _placed(checkpoint: Checkpoint, steps: Bounds | None, epochs: Bounds | None)
     except CheckpointError:
         return checkpoint
     return replace(checkpoint, step=place.step, epoch=place.epoch)
+
+
+def _with_samples(found: list[Checkpoint], samples_per_epoch: int | None) -> list[Checkpoint]:
+    files = RunFiles()
+    seen = [training_place(c, Metadata(), samples_per_epoch, files).samples_seen for c in found]
+    return [
+        c if samples is None else replace(c, samples_seen=samples)
+        for c, samples in zip(found, seen, strict=True)
+    ]
 
 
 def _with_lists(patterns: Iterable[str | Path]) -> Iterator[str]:

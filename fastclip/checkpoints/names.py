@@ -44,13 +44,15 @@ def place_in_name(path: Path) -> tuple[int | None, int | None]:
 
 def run_folder(path: Path) -> Path:
     """The run's folder: the checkpoint's own, or the one above open_clip's `checkpoints`."""
-    # Not resolved: a link keeps the name of the folder it stands in.
-    return _run_folder(os.path.dirname(os.path.abspath(path)))  # noqa: PTH100, PTH120
+    text = os.fspath(path)
+    if not text.startswith("/"):
+        text = os.path.abspath(text)  # noqa: PTH100 (not resolved: a link keeps its own name)
+    return _run_folder(text.rpartition("/")[0])
 
 
 @lru_cache(maxsize=4096)
 def _run_folder(folder: str) -> Path:
-    path = Path(folder)
+    path = Path(os.path.normpath(folder or "/"))
     return path.parent if path.name == "checkpoints" else path
 
 

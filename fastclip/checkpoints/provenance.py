@@ -6,8 +6,8 @@ Nothing is guessed: what no file and no option says is None.
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping
-from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -30,19 +30,59 @@ class Said(NamedTuple):
     source: str
 
 
+class RunFiles:
+    """What the files that training runs write say of them; each is looked at once.
+
+    So ten thousand checkpoints of a run cost one look, and a later object sees later lines.
+    """
+
+    def __init__(self) -> None:
+        self._params: dict[str, Mapping[str, str]] = {}
+        self._logged: dict[str, Mapping[int, int]] = {}
+
+    def params(self, path: Path) -> Mapping[str, str]:
+        """The `key: value` lines of the `params.txt` that open_clip writes for a run; may be empty.
+
+        Args:
+            path: a checkpoint; the file is looked for beside it, and in the run's folder.
+        """
+        folder = os.path.dirname(path)  # noqa: PTH120 (much faster than path.parent)
+        if folder not in self._params:
+            places = dict.fromkeys((path.absolute().parent, run_folder(path)))
+            found = (_read_params(place / "params.txt") for place in places)
+            self._params[folder] = next(filter(None, found), {})
+        return self._params[folder]
+
+    def logged(self, path: Path) -> Mapping[int, int]:
+        """`{epoch: samples seen}` of the `results.jsonl` beside a checkpoint."""
+        folder = os.path.dirname(path)  # noqa: PTH120
+        if folder not in self._logged:
+            self._logged[folder] = _read_results(path.absolute().parent / "results.jsonl")
+        return self._logged[folder]
+
+
 def training_place(
-    checkpoint: Checkpoint, metadata: Metadata, samples_per_epoch: int | None = None
+    checkpoint: Checkpoint,
+    metadata: Metadata,
+    samples_per_epoch: int | None = None,
+    files: RunFiles | None = None,
 ) -> Place:
     """Step, epoch and samples seen of a checkpoint; see `explain` for which source wins.
 
     Before the file is open, `Metadata()` gives what its name and its run's files say.
+
+    Args:
+        files: where many checkpoints are asked for.
     """
-    said = explain(checkpoint, metadata, samples_per_epoch)
+    said = explain(checkpoint, metadata, samples_per_epoch, files)
     return Place(*(said[field].value for field in Place._fields))
 
 
 def explain(
-    checkpoint: Checkpoint, metadata: Metadata, samples_per_epoch: int | None = None
+    checkpoint: Checkpoint,
+    metadata: Metadata,
+    samples_per_epoch: int | None = None,
+    files: RunFiles | None = None,
 ) -> dict[str, Said]:
     """`{"step" | "epoch" | "samples_seen": (value, source)}`.
 
@@ -62,7 +102,9 @@ def explain(
     return {
         "step": step,
         "epoch": epoch,
-        "samples_seen": _samples(checkpoint, metadata, step.value, epoch.value, samples_per_epoch),
+        "samples_seen": _samples(
+            checkpoint, metadata, step.value, epoch.value, samples_per_epoch, files or RunFiles()
+        ),
     }
 
 
@@ -80,15 +122,16 @@ def _samples(
     step: int | None,
     epoch: int | None,
     samples_per_epoch: int | None,
+    files: RunFiles,
 ) -> Said:
     if metadata.samples_seen is not None:
         return Said(metadata.samples_seen, "the file")
-    params = run_params(checkpoint.path) if checkpoint.anchor is None else {}
+    params = files.params(checkpoint.path) if checkpoint.anchor is None else {}
     batch = _global_batch(params)
     if step is not None and batch is not None:
         return Said(step * batch, f"step x {batch} pictures a step, by params.txt")
     if epoch is not None:
-        logged = _logged_samples(checkpoint.path).get(epoch)
+        logged = files.logged(checkpoint.path).get(epoch)
         if logged is not None:
             return Said(logged, "results.jsonl")
         of_epoch = _number(params, "train_num_samples")
@@ -98,20 +141,6 @@ def _samples(
             source = f"epoch x --samples-per-epoch {samples_per_epoch}"
             return Said(epoch * samples_per_epoch, source)
     return Said(None, "nothing says how many; --samples-per-epoch may")
-
-
-def run_params(path: Path) -> Mapping[str, str]:
-    """The `key: value` lines of the `params.txt` that open_clip writes for a run; may be empty.
-
-    Args:
-        path: a checkpoint; the file is looked for beside it, and in the run's folder.
-    """
-    for folder in dict.fromkeys((path.absolute().parent, run_folder(path))):
-        file = folder / "params.txt"
-        modified = _modified(file)
-        if modified is not None:
-            return _read_params(file, modified)
-    return {}
 
 
 def _global_batch(params: Mapping[str, str]) -> int | None:
@@ -131,33 +160,24 @@ def _number(params: Mapping[str, str], key: str) -> int | None:
     return int(value) if value.isdecimal() else None
 
 
-def _logged_samples(path: Path) -> Mapping[int, int]:
-    file = path.absolute().parent / "results.jsonl"
-    modified = _modified(file)
-    return {} if modified is None else _read_results(file, modified)
-
-
-def _modified(file: Path) -> int | None:
-    try:
-        return file.stat().st_mtime_ns
-    except OSError:
-        return None
-
-
-@lru_cache(maxsize=256)
-def _read_params(file: Path, modified: int) -> Mapping[str, str]:
-    lines = file.read_text(errors="replace").splitlines()
-    pairs = (line.partition(":") for line in lines)
+def _read_params(file: Path) -> Mapping[str, str]:
+    pairs = (line.partition(":") for line in _lines(file))
     return {key.strip(): value.strip() for key, colon, value in pairs if colon}
 
 
-@lru_cache(maxsize=256)
-def _read_results(file: Path, modified: int) -> Mapping[int, int]:
+def _read_results(file: Path) -> Mapping[int, int]:
     found = {}
-    for line in file.read_text(errors="replace").splitlines():
+    for line in _lines(file):
         try:
             said = json.loads(line)
             found[int(said["epoch"])] = int(said["samples_seen"])
         except (ValueError, TypeError, KeyError):
             continue  # a line of something else, or the one being written
     return found
+
+
+def _lines(file: Path) -> list[str]:
+    try:
+        return file.read_text(errors="replace").splitlines()
+    except OSError:
+        return []

@@ -16,6 +16,7 @@ from fastclip.evaluators.zero_shot import (
     ZeroShotEvaluator,
     own_templates,
 )
+from fastclip.open_clip_tables import imagenet_templates
 from fastclip.statistics.intervals.base import no_interval
 from fastclip.statistics.intervals.ratios import Float64Array, ratio
 from fastclip.statistics.intervals.shares import wilson
@@ -39,10 +40,7 @@ def shape_bias_prompts(dataset: CueConflictDataset, options: TaskOptions) -> Pro
         return Prompts(
             f"{own_templates(options.templates)}/{way}", dataset.classes, options.templates
         )
-    from open_clip import OPENAI_IMAGENET_TEMPLATES
-
-    templates = tuple(template("{}") for template in OPENAI_IMAGENET_TEMPLATES)
-    return Prompts(f"gavrikov-{way}", dataset.classes, templates)
+    return Prompts(f"gavrikov-{way}", dataset.classes, imagenet_templates())
 
 
 @dataclass(frozen=True)

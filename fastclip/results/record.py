@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from hashlib import blake2b
 from pathlib import Path
@@ -135,22 +137,43 @@ def read_result(path: Path) -> Result:
 
 def read_records(out: Path) -> Iterator[Record]:
     """All records of an output folder, in path order."""
-    for path in sorted(_files(out)):
-        yield read_record(path)
+    for checkpoint_id, name in sorted(_names(out)):
+        yield read_record(out / "records" / checkpoint_id / name)
+
+
+def sample_records(out: Path, checkpoints: int) -> Iterator[Record]:
+    """The records of so many checkpoints at most, spread evenly over their ids."""
+    by_id: dict[str, list[str]] = {}
+    for checkpoint_id, name in sorted(_names(out)):
+        by_id.setdefault(checkpoint_id, []).append(name)
+    ids = list(by_id)
+    step = max(1, -(-len(ids) // checkpoints))
+    for checkpoint_id in ids[::step]:
+        for name in by_id[checkpoint_id]:
+            yield read_record(out / "records" / checkpoint_id / name)
 
 
 def existing_records(out: Path) -> set[tuple[str, str, str]]:
     """(checkpoint_id, task, protocol_id) of every record on disk, from file names alone."""
     found = set()
-    for path in _files(out):
-        task, _, protocol = path.stem.rpartition("-")
-        found.add((path.parent.name, task, protocol))
+    for checkpoint_id, name in _names(out):
+        task, _, protocol = name.removesuffix(".json").rpartition("-")
+        found.add((checkpoint_id, task, protocol))
     return found
 
 
-def _files(out: Path) -> Iterator[Path]:
-    """Finished records; a killed writer's temporary files have names that begin with a dot."""
-    return (p for p in (out / "records").glob("*/*.json") if not p.name.startswith("."))
+def _names(out: Path) -> Iterator[tuple[str, str]]:
+    """(checkpoint_id, file name) of finished records.
+
+    A killed writer's temporary files have names that begin with a dot.
+    """
+    folder = str(out / "records")
+    with suppress(FileNotFoundError):
+        for checkpoint_id in os.listdir(folder):  # noqa: PTH208 (ten thousand of them)
+            with suppress(NotADirectoryError):
+                for name in os.listdir(f"{folder}/{checkpoint_id}"):  # noqa: PTH208
+                    if name.endswith(".json") and name[0] != ".":
+                        yield checkpoint_id, name
 
 
 def newest_revisions(records: Sequence[Record]) -> list[Record]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -64,9 +65,10 @@ def read_sightings(out: Path, *, strict: bool = True) -> list[Sighting]:
         RefusalError: a file is not this version's (with `strict`; else it is passed over).
     """
     sightings = []
-    for path in sorted((out / "checkpoints").glob("*.json")):
+    for path in _entries(out / "checkpoints"):
         try:
-            body = json.loads(path.read_bytes())
+            with open(path, "rb") as file:  # noqa: PTH123 (there may be ten thousand)
+                body = json.loads(file.read())
             sightings.append(Sighting(**{**body, "guessed": tuple(body["guessed"])}))
         except (ValueError, TypeError, KeyError) as error:
             if strict:
@@ -78,6 +80,12 @@ def read_sightings(out: Path, *, strict: bool = True) -> list[Sighting]:
     return sightings
 
 
+def _entries(folder: Path) -> list[str]:
+    """Finished files, sorted; the names of a killed writer's temporary files begin with a dot."""
+    names = os.listdir(folder) if folder.is_dir() else ()  # noqa: PTH208
+    return [f"{folder}/{n}" for n in sorted(names) if n.endswith(".json") and n[0] != "."]
+
+
 class SightingIndex:
     """Look up checkpoint files by (file name, stamp, request).
 
@@ -86,7 +94,7 @@ class SightingIndex:
 
     def __init__(self, out: Path) -> None:
         self._by_stamp = {
-            (Path(s.path).name, s.weights, s.stamp, s.request): s
+            (s.path.rpartition("/")[2], s.weights, s.stamp, s.request): s
             for s in read_sightings(out, strict=False)
         }
 

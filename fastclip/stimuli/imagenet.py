@@ -13,6 +13,7 @@ import numpy as np
 
 from fastclip.errors import DataError
 from fastclip.files import digest_of
+from fastclip.open_clip_tables import imagenet_class_names, imagenet_templates
 from fastclip.stimuli.base import ClassificationDataset
 from fastclip.stimuli.info import COUNTS, info_of
 from fastclip.stimuli.sources import (
@@ -43,8 +44,6 @@ def load(
     Raises:
         DataError: no wnid folders, or incomplete without `partial`.
     """
-    from open_clip.zero_shot_metadata import IMAGENET_CLASSNAMES, OPENAI_IMAGENET_TEMPLATES
-
     root = path / "val" if (path / "val").is_dir() else path
     wnids, descriptions = wordnet_ids()
     names, labels, extra = _pictures(root, wnids, name)
@@ -73,8 +72,8 @@ def load(
         labels_digest=digest_of([wnids, kept.tolist()]),
         notes=(*problems, *notes),
         label_index=kept,
-        class_names={"dataset": descriptions, "openai": tuple(IMAGENET_CLASSNAMES)},
-        templates=tuple(template("{}") for template in OPENAI_IMAGENET_TEMPLATES),
+        class_names={"dataset": descriptions, "openai": imagenet_class_names()},
+        templates=imagenet_templates(),
         templates_name="openai-imagenet-80",
         noise_at="input",
     )

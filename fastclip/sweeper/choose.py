@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -101,6 +102,10 @@ def unused_gpu(device: str) -> str:
 
 def usable_device() -> str:
     """ "cuda" where torch finds a CUDA device, else "cpu"."""
+    try:
+        ctypes.CDLL("libcuda.so.1")
+    except OSError:
+        return "cpu"  # no driver, so torch, which takes seconds to import, would find nothing
     import torch
 
     return "cuda" if torch.cuda.is_available() else "cpu"

@@ -19,7 +19,7 @@ def describe_plan(config: SweepConfig) -> Iterator[str]:
     """Lines that say what would be measured, on what, and what it would take."""
     options = task_options(config)
     notes: list[str] = []
-    plan = make_plan(config, options)
+    plan = make_plan(config, options, download=False)
     yield f"output      {config.output_dir}"
     yield f"tasks       {', '.join(plan.tasks)}"
     for dataset in plan.datasets:
@@ -31,6 +31,8 @@ def describe_plan(config: SweepConfig) -> Iterator[str]:
     index = SightingIndex(config.output_dir)
     for group in plan.groups:
         yield from _describe_group(config, plan, group, store, index, notes)
+    for anchor in plan.absent:
+        yield f"absent      {anchor}: a sweep downloads it first"
     for checkpoint, error in plan.unreadable:
         yield f"unreadable  {checkpoint.name}: {error.what}"
     for path, reason in plan.skipped:

@@ -6,14 +6,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from fastclip.checkpoints import open_checkpoint
 from fastclip.checkpoints.base import Checkpoint
 from fastclip.checkpoints.find import find
+from fastclip.checkpoints.headers import header_of
 from fastclip.checkpoints.names import run_folder
 from fastclip.errors import CheckpointError, UsageError
 from fastclip.evaluators import TASKS
 from fastclip.evaluators.options import TaskOptions
 from fastclip.stimuli.base import Dataset
+from fastclip.stimuli.cache import cache_folder
 from fastclip.sweeper.config import SweepConfig
 from fastclip.towers.base import Architecture
 
@@ -38,6 +39,7 @@ class Plan:
         tasks: task names in registry order.
         skipped: files that were left alone, with the reason.
         unreadable: checkpoints whose architecture could not be told, with the error.
+        absent: open_clip tags that would have to be downloaded.
     """
 
     groups: tuple[Group, ...]
@@ -46,6 +48,7 @@ class Plan:
     skipped: tuple[tuple[Path, str], ...] = ()
     unreadable: tuple[tuple[Checkpoint, CheckpointError], ...] = ()
     notes: tuple[str, ...] = field(default_factory=tuple)
+    absent: tuple[str, ...] = ()
 
     @property
     def checkpoints(self) -> int:
@@ -53,8 +56,11 @@ class Plan:
         return sum(len(group.checkpoints) for group in self.groups)
 
 
-def make_plan(config: SweepConfig, options: TaskOptions) -> Plan:
+def make_plan(config: SweepConfig, options: TaskOptions, *, download: bool = True) -> Plan:
     """Find checkpoints and data sets and tell the architectures apart; reads no weights.
+
+    Args:
+        download: fetch anchors that are not on this machine.
 
     Raises:
         UsageError: no checkpoints, no data set, or a task that was asked for has no data.
@@ -68,13 +74,23 @@ def make_plan(config: SweepConfig, options: TaskOptions) -> Plan:
         every=config.every,
         steps=config.steps,
         epochs=config.epochs,
+        download=download,
+        cache_dir=cache_folder(config.cache_dir),
     )
     datasets = _datasets(config)
     tasks, used, notes = _tasks(config, datasets, options)
     groups, unreadable = group_by_architecture(config, found.checkpoints)
     cut = [(_broken(path), CheckpointError(why, where=path)) for path, why in found.cut_short]
     skipped = [skip for skip in found.skipped if skip not in found.cut_short]
-    return Plan(groups, used, tasks, tuple(skipped), (*unreadable, *cut), tuple(notes))
+    return Plan(
+        groups,
+        used,
+        tasks,
+        tuple(skipped),
+        (*unreadable, *cut),
+        tuple(notes),
+        tuple(found.absent),
+    )
 
 
 def _broken(path: Path) -> Checkpoint:
@@ -165,13 +181,17 @@ def group_by_architecture(
 
 
 def identify_checkpoint(config: SweepConfig, checkpoint: Checkpoint) -> Architecture:
-    """Open one checkpoint and tell its architecture; reads names and shapes, no values."""
+    """Tell one checkpoint's architecture, by its names and shapes; reads no values."""
     from fastclip.towers.identify import identify
 
-    with open_checkpoint(checkpoint, config.trust_pickle) as file:
-        return identify(file, checkpoint, config.model, config.tokenizer)
+    cache_dir = cache_folder(config.cache_dir)
+    header = header_of(checkpoint, trust_pickle=config.trust_pickle, cache_dir=cache_dir)
+    return identify(header, checkpoint, config.model, config.tokenizer, cache_dir)
 
 
 def _kinship(checkpoint: Checkpoint) -> tuple[object, ...]:
-    size = checkpoint.path.stat().st_size if checkpoint.path.is_file() else str(checkpoint.path)
-    return (checkpoint.path.parent, checkpoint.run, checkpoint.format, checkpoint.anchor, size)
+    path = checkpoint.path
+    if checkpoint.format == "huggingface":
+        return (path,)  # a folder with a config of its own
+    size = checkpoint.stamp.partition("-")[0]  # a stamp begins with it
+    return (path.parent, checkpoint.run, checkpoint.format, checkpoint.anchor, size)

@@ -5,19 +5,16 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from functools import lru_cache
-from importlib.util import find_spec
-from pathlib import Path
 from typing import Any
 
 from fastclip.errors import UsageError
+from fastclip.open_clip_tables import open_clip_folder
 
 
 @lru_cache(maxsize=1)
 def open_clip_configs() -> dict[str, dict[str, Any]]:
     """`{name: config}` of every architecture open_clip knows by name."""
-    spec = find_spec("open_clip")
-    assert spec is not None and spec.origin is not None
-    files = (Path(spec.origin).parent / "model_configs").glob("*.json")
+    files = (open_clip_folder() / "model_configs").glob("*.json")
     by_name = sorted(files, key=lambda file: file.stem.lower())
     return {file.stem: json.loads(file.read_text()) for file in by_name}
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+from fastclip.checkpoints.anchors import PREFIX, published, published_tags
 from fastclip.checkpoints.base import Checkpoint, CheckpointFile
+from fastclip.checkpoints.headers import Header
 from fastclip.errors import CheckpointError, UsageError
 from fastclip.files import digest_of
 from fastclip.towers import run_files
@@ -18,7 +20,11 @@ from fastclip.towers.tokenizers import find_tokenizer
 
 
 def identify(
-    file: CheckpointFile, checkpoint: Checkpoint, model: str = "auto", tokenizer: str | None = None
+    file: CheckpointFile | Header,
+    checkpoint: Checkpoint,
+    model: str = "auto",
+    tokenizer: str | None = None,
+    cache_dir: Path | None = None,
 ) -> Architecture:
     """Find the architecture of a checkpoint; reads names and shapes, no values.
 
@@ -27,10 +33,12 @@ def identify(
     open_clip's configs.
 
     Args:
-        file: the open checkpoint.
+        file: the open checkpoint, or its header.
         checkpoint: where it lies.
         model: "auto", a name of open_clip's, or the path of a JSON config.
         tokenizer: `--tokenizer`, or None for the architecture's own.
+        cache_dir: what open_clip was asked about architectures is kept there (`states_of`), and
+            not asked again; None keeps nothing.
 
     Raises:
         UsageError: no such model, config or tokenizer.
@@ -38,8 +46,9 @@ def identify(
             none is known for them, or several fit that differ in what weights do not show.
         EngineError: open_clip cannot build the architecture here.
     """
-    found = _describe(file, checkpoint, model)
-    check_fits(found.name, found.config, file.tensors, file.layout, str(checkpoint.path))
+    found = _describe(file, checkpoint, model, cache_dir)
+    where = str(checkpoint.path)
+    check_fits(found.name, found.config, file.tensors, file.layout, where, cache_dir)
     return make_architecture(found, tokenizer)
 
 
@@ -84,18 +93,21 @@ def architecture_of(model: str, tokenizer: str | None = None) -> Architecture:
     return make_architecture(_told(model), tokenizer)
 
 
-def _describe(file: CheckpointFile, checkpoint: Checkpoint, model: str) -> Description:
+def _describe(
+    file: CheckpointFile | Header, checkpoint: Checkpoint, model: str, cache_dir: Path | None
+) -> Description:
     path = checkpoint.path
     if checkpoint.anchor is not None:
-        return _anchor(checkpoint.anchor)
+        return _anchor(checkpoint.anchor, cache_dir)
     params = run_files.find_params(path)
     if model != "auto":
         told = _told(model)
         if params is not None and str(params[1]["model"]).replace("/", "-") == told.name:
-            return replace(run_files.from_params(*params), source="--model and params.txt")
+            found = run_files.from_params(*params, cache_dir)
+            return replace(found, source="--model and params.txt")
         return told
     if params is not None:
-        return run_files.from_params(*params)
+        return run_files.from_params(*params, cache_dir)
     found = run_files.from_folder(path, file.layout)
     if found is not None:
         return found
@@ -107,7 +119,7 @@ def _describe(file: CheckpointFile, checkpoint: Checkpoint, model: str) -> Descr
         )
     beside = run_files.json_configs_beside(path)
     hint = f"a model config lies beside it: --model {beside[0]}; or " if beside else ""
-    name, config, guessed = match_tensors(file.tensors, str(path), hint)
+    name, config, guessed = match_tensors(file.tensors, str(path), hint, cache_dir)
     return Description(name, config, {}, "tensor names and shapes", str(path), guessed)
 
 
@@ -122,20 +134,18 @@ def _told(model: str) -> Description:
     return Description(model.replace("/", "-"), named_config(model), {}, "--model", "--model")
 
 
-def _anchor(anchor: str) -> Description:
+def _anchor(anchor: str, cache_dir: Path | None) -> Description:
     """`openclip:NAME/TAG` by open_clip's table of published weights."""
-    from open_clip.pretrained import get_pretrained_cfg, list_pretrained_tags_by_model
-
-    name, _, tag = anchor.removeprefix("openclip:").rpartition("/")
+    name, _, tag = anchor.removeprefix(PREFIX).rpartition("/")
     config = named_config(name)
-    published = get_pretrained_cfg(name, tag)
-    if not published:
-        tags = ", ".join(list_pretrained_tags_by_model(name))
+    entry = published(name, tag, cache_dir)
+    if not entry:
+        tags = ", ".join(published_tags(name, cache_dir))
         raise UsageError(
             f"open_clip has no weights '{tag}' for {name}",
             where=anchor,
             mend=f"one of: {tags}" if tags else "open_clip publishes none for this name",
         )
-    if published.get("quick_gelu"):
+    if entry.get("quick_gelu"):
         config["quick_gelu"] = True
-    return Description(name, config, published, "open_clip's table of published weights", anchor)
+    return Description(name, config, entry, "open_clip's table of published weights", anchor)

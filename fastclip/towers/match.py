@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 from fastclip.checkpoints.base import TensorInfo
 from fastclip.errors import CheckpointError, EngineError
+from fastclip.facts import installed, known
 from fastclip.files import canonical_json
 from fastclip.towers.configs import open_clip_configs, without_text
 from fastclip.towers.naming import recipes_for
@@ -27,30 +29,44 @@ _NO_MATTER = (
 )
 
 
-def states_of(config: Mapping[str, Any]) -> Mapping[str, tuple[int, ...]]:
+def states_of(
+    config: Mapping[str, Any], cache_dir: Path | None = None
+) -> Mapping[str, tuple[int, ...]]:
     """`{state name: shape}` of the module open_clip builds for a config; no memory is used.
 
     Where the text tower cannot be built here (Hugging Face's, not in the local cache), the
     states of the visual tower alone.
 
+    Args:
+        cache_dir: states are kept in its folder `states/`, so that a second look does not import
+            torch and open_clip; None keeps none.
+
     Raises:
         EngineError: open_clip cannot build the visual tower either.
     """
-    return _states(canonical_json(config))
+    return _states(canonical_json(config), cache_dir)
 
 
 @lru_cache(maxsize=64)
-def _states(config_json: str) -> Mapping[str, tuple[int, ...]]:
+def _states(config_json: str, cache_dir: Path | None) -> Mapping[str, tuple[int, ...]]:
+    makers = ("torch", "open_clip_torch", "timm", "transformers")
+    identity = [config_json, *map(installed, makers)]
+    try:
+        found = known(cache_dir, "states", identity, lambda: _build(config_json))
+    except EngineError:
+        # Not kept: the hub's files may be there tomorrow.
+        text = without_text(json.loads(config_json))
+        return _build(canonical_json(text), with_text=False)
+    return {name: tuple(shape) for name, shape in found.items()}
+
+
+def _build(config_json: str, with_text: bool = True) -> Mapping[str, tuple[int, ...]]:
     import torch
 
     from fastclip.towers.module import build_open_clip, floating_states
 
-    config = json.loads(config_json)
     with torch.device("meta"):
-        try:
-            return floating_states(build_open_clip(config), with_text=True)
-        except EngineError:
-            return floating_states(build_open_clip(without_text(config)), with_text=False)
+        return floating_states(build_open_clip(json.loads(config_json)), with_text=with_text)
 
 
 def check_fits(
@@ -59,6 +75,7 @@ def check_fits(
     tensors: Mapping[str, TensorInfo],
     layout: str,
     where: str,
+    cache_dir: Path | None = None,
 ) -> None:
     """Refuse the architecture `name` where these tensors are not of its config.
 
@@ -66,14 +83,28 @@ def check_fits(
         CheckpointError: lists the first tensors that are missing, mis-shaped or unknown.
     """
     try:
-        recipes_for(states_of(config), tensors, layout)
+        _fit(canonical_json(config), tuple(tensors.items()), layout, cache_dir)
     except CheckpointError as error:
         what = error.what.replace("another architecture", f"another architecture than {name}", 1)
         raise CheckpointError(what, where=where, mend=error.mend) from None
 
 
+@lru_cache(maxsize=64)
+def _fit(
+    config_json: str,
+    tensors: tuple[tuple[str, TensorInfo], ...],
+    layout: str,
+    cache_dir: Path | None,
+) -> None:
+    """Checked once for all runs of an architecture; there may be hundreds."""
+    recipes_for(_states(config_json, cache_dir), dict(tensors), layout)
+
+
 def match_tensors(
-    tensors: Mapping[str, TensorInfo], where: str, hint: str = ""
+    tensors: Mapping[str, TensorInfo],
+    where: str,
+    hint: str = "",
+    cache_dir: Path | None = None,
 ) -> tuple[str, dict[str, Any], tuple[str, ...]]:
     """The one architecture of open_clip that has these tensors.
 
@@ -81,6 +112,7 @@ def match_tensors(
         tensors: names and shapes, in one of open_clip's namings.
         where: the checkpoint, for errors.
         hint: put in front of the mend where nothing fits.
+        cache_dir: see `states_of`.
 
     Returns:
         its name, its config, and what the weights do not show.
@@ -91,7 +123,7 @@ def match_tensors(
     fitting = {
         name: config
         for name, config in open_clip_configs().items()
-        if _plausible(config, tensors) and _fits(config, tensors)
+        if _plausible(config, tensors) and _fits(config, tensors, cache_dir)
     }
     if not fitting:
         raise CheckpointError(
@@ -146,9 +178,11 @@ def _plausible(config: Mapping[str, Any], tensors: Mapping[str, TensorInfo]) -> 
     ) == vision.get("layers", 12)
 
 
-def _fits(config: Mapping[str, Any], tensors: Mapping[str, TensorInfo]) -> bool:
+def _fits(
+    config: Mapping[str, Any], tensors: Mapping[str, TensorInfo], cache_dir: Path | None
+) -> bool:
     try:
-        recipes_for(states_of(config), tensors, "open_clip")
+        recipes_for(states_of(config, cache_dir), tensors, "open_clip")
     except (CheckpointError, EngineError):
         return False
     return True

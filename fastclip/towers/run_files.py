@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from fastclip.checkpoints.anchors import published
 from fastclip.checkpoints.names import run_folder
 from fastclip.errors import CheckpointError, UsageError
 from fastclip.towers import huggingface
@@ -67,8 +68,13 @@ def find_params(checkpoint: Path) -> tuple[Path, dict[str, Any]] | None:
     return None
 
 
-def from_params(path: Path, params: Mapping[str, Any]) -> Description:
+def from_params(
+    path: Path, params: Mapping[str, Any], cache_dir: Path | None = None
+) -> Description:
     """What open_clip's training built for these options (its `create_model_and_transforms`).
+
+    Args:
+        cache_dir: see `published`.
 
     Raises:
         CheckpointError: the model is neither open_clip's nor a JSON config near the file.
@@ -91,7 +97,7 @@ def from_params(path: Path, params: Mapping[str, Any]) -> Description:
         vision["image_size"] = size
         if vision.get("timm_model_name"):
             config["force_image_size"] = size
-    preprocess = dict(_tag_preprocessing(name, params.get("pretrained")))
+    preprocess = dict(_tag_preprocessing(name, params.get("pretrained"), cache_dir))
     for key in ("mean", "std", "interpolation", "resize_mode"):
         if params.get(f"image_{key}") is not None:
             preprocess[key] = params[f"image_{key}"]
@@ -185,11 +191,8 @@ def _config_of_run(name: str, params: Path) -> dict[str, Any]:
     )
 
 
-def _tag_preprocessing(name: str, tag: Any) -> Mapping[str, Any]:
+def _tag_preprocessing(name: str, tag: Any, cache_dir: Path | None) -> Mapping[str, Any]:
     """A run that started from a published tag took over the tag's preprocessing."""
     if not tag or Path(str(tag)).suffix:
         return {}
-    from open_clip.pretrained import get_pretrained_cfg
-
-    found: Mapping[str, Any] = get_pretrained_cfg(name.replace("/", "-"), str(tag))
-    return found
+    return published(name.replace("/", "-"), str(tag), cache_dir)
