@@ -139,8 +139,8 @@ def test_nothing_is_encoded_before_weights_are_loaded(engine: Engine) -> None:
 
 @pytest.mark.parametrize("name", ON_CPU)
 def test_unknown_settings_are_refused_with_the_choices(name: str) -> None:
-    with pytest.raises(UsageError, match="'int8'") as caught:
-        ENGINES.get(name)(precision="int8")
+    with pytest.raises(UsageError, match="'fp8'") as caught:
+        ENGINES.get(name)(precision="fp8")
     assert "fp32" in str(caught.value)
     with pytest.raises(UsageError, match="'cuda'"):
         ENGINES.get(name)(device="cuda")
