@@ -13,11 +13,11 @@ from pathlib import Path
 
 from fastclip.checkpoints import describe, open_checkpoint, stamp
 from fastclip.checkpoints.anchors import PREFIX, local_anchor, resolve_anchor
-from fastclip.checkpoints.base import Checkpoint, Metadata
+from fastclip.checkpoints.base import Checkpoint
 from fastclip.checkpoints.duplicates import drop_duplicates
 from fastclip.checkpoints.huggingface import HuggingFaceReader, owns
-from fastclip.checkpoints.names import natural_key, run_folder, run_names
-from fastclip.checkpoints.provenance import RunFiles, training_place
+from fastclip.checkpoints.names import absolute, natural_key, run_folder, run_names
+from fastclip.checkpoints.provenance import RunFiles, samples_seen, training_place
 from fastclip.checkpoints.selection import Bounds, select
 from fastclip.checkpoints.unfinished import CUT_SHORT
 from fastclip.errors import CheckpointError, UsageError
@@ -111,7 +111,7 @@ def find(
                 found.append(replace(describe(file), run="openclip", anchor=pattern))
             continue
         for path in _expand(pattern, skipped):
-            key = os.path.abspath(path)  # noqa: PTH100 (links keep their own name)
+            key = absolute(path)
             if key not in seen:
                 seen.add(key)
                 paths.append(path)
@@ -148,7 +148,7 @@ def _placed(checkpoint: Checkpoint, steps: Bounds | None, epochs: Bounds | None)
 
 def _with_samples(found: list[Checkpoint], samples_per_epoch: int | None) -> list[Checkpoint]:
     files = RunFiles()
-    seen = [training_place(c, Metadata(), samples_per_epoch, files).samples_seen for c in found]
+    seen = [samples_seen(c, samples_per_epoch, files) for c in found]
     return [
         c if samples is None else replace(c, samples_seen=samples)
         for c, samples in zip(found, seen, strict=True)

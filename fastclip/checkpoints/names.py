@@ -44,16 +44,31 @@ def place_in_name(path: Path) -> tuple[int | None, int | None]:
 
 def run_folder(path: Path) -> Path:
     """The run's folder: the checkpoint's own, or the one above open_clip's `checkpoints`."""
-    text = os.fspath(path)
-    if not text.startswith("/"):
-        text = os.path.abspath(text)  # noqa: PTH100 (not resolved: a link keeps its own name)
-    return _run_folder(text.rpartition("/")[0])
+    return _run_folder(absolute(path).rpartition("/")[0] or "/")
 
 
 @lru_cache(maxsize=4096)
 def _run_folder(folder: str) -> Path:
-    path = Path(os.path.normpath(folder or "/"))
+    path = Path(folder)
     return path.parent if path.name == "checkpoints" else path
+
+
+def absolute(path: Path) -> str:
+    """The path from the root, not resolved: a link keeps the name of the folder it stands in.
+
+    `os.path.abspath` for files of which many lie in one folder.
+    """
+    text = os.fspath(path)
+    folder, _, name = text.rpartition("/")
+    if name in ("", ".", ".."):
+        return os.path.abspath(text)  # noqa: PTH100
+    current = "" if text.startswith("/") else os.getcwd()  # noqa: PTH109
+    return f"{_normal(f'{current}/{folder}').rstrip('/')}/{name}"
+
+
+@lru_cache(maxsize=4096)
+def _normal(folder: str) -> str:
+    return os.path.normpath(folder)
 
 
 def run_names(folders: Iterable[Path]) -> dict[Path, str]:

@@ -108,6 +108,14 @@ def explain(
     }
 
 
+def samples_seen(
+    checkpoint: Checkpoint, samples_per_epoch: int | None, files: RunFiles
+) -> int | None:
+    """Pictures seen, as far as that is known before the file is opened."""
+    step, epoch = checkpoint.step, checkpoint.epoch
+    return _samples(checkpoint, Metadata(), step, epoch, samples_per_epoch, files).value
+
+
 def _file_or_name(word: str, in_file: int | None, in_name: int | None) -> Said:
     if in_file is None:
         return Said(in_name, "its name" if in_name is not None else f"nothing says the {word}")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import asdict, dataclass
 from hashlib import blake2b
 from pathlib import Path
@@ -143,13 +142,10 @@ def read_records(out: Path) -> Iterator[Record]:
 
 def sample_records(out: Path, checkpoints: int) -> Iterator[Record]:
     """The records of so many checkpoints at most, spread evenly over their ids."""
-    by_id: dict[str, list[str]] = {}
-    for checkpoint_id, name in sorted(_names(out)):
-        by_id.setdefault(checkpoint_id, []).append(name)
-    ids = list(by_id)
+    ids = sorted(_ids(out))
     step = max(1, -(-len(ids) // checkpoints))
     for checkpoint_id in ids[::step]:
-        for name in by_id[checkpoint_id]:
+        for name in sorted(_names_of(out, checkpoint_id)):
             yield read_record(out / "records" / checkpoint_id / name)
 
 
@@ -167,13 +163,24 @@ def _names(out: Path) -> Iterator[tuple[str, str]]:
 
     A killed writer's temporary files have names that begin with a dot.
     """
-    folder = str(out / "records")
-    with suppress(FileNotFoundError):
-        for checkpoint_id in os.listdir(folder):  # noqa: PTH208 (ten thousand of them)
-            with suppress(NotADirectoryError):
-                for name in os.listdir(f"{folder}/{checkpoint_id}"):  # noqa: PTH208
-                    if name.endswith(".json") and name[0] != ".":
-                        yield checkpoint_id, name
+    for checkpoint_id in _ids(out):
+        for name in _names_of(out, checkpoint_id):
+            yield checkpoint_id, name
+
+
+def _ids(out: Path) -> list[str]:
+    try:
+        return os.listdir(out / "records")  # noqa: PTH208 (names only; there may be thousands)
+    except FileNotFoundError:
+        return []
+
+
+def _names_of(out: Path, checkpoint_id: str) -> list[str]:
+    try:
+        names = os.listdir(f"{out}/records/{checkpoint_id}")  # noqa: PTH208
+    except NotADirectoryError:
+        return []
+    return [name for name in names if name.endswith(".json") and name[0] != "."]
 
 
 def newest_revisions(records: Sequence[Record]) -> list[Record]:

@@ -52,7 +52,8 @@ def _describe_group(
     architecture = group.architecture
     evaluators = build_evaluators(architecture, plan, task_options(config), notes.append)
     views = store.plan(requests_of(evaluators))
-    known = sum(index.find(c, config.request) is not None for c in group.checkpoints)
+    request = config.request
+    known = sum(index.find(c, request) is not None for c in group.checkpoints)
     runs = sorted({checkpoint.run for checkpoint in group.checkpoints})
     yield (
         f"arch        {architecture.name} (from {architecture.source}): "
