@@ -3,11 +3,22 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from fastclip.engines import CANDIDATES
+
 sys.path.insert(0, str(Path(__file__).parent))
+
+
+@pytest.fixture(autouse=True, scope="session")
+def no_contest() -> Iterator[None]:
+    """Sweeps of tests take the first engine: trying each would cost them seconds."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(CANDIDATES, "cpu", CANDIDATES["cpu"][:1])
+        yield
 
 
 @pytest.fixture(autouse=True)

@@ -21,10 +21,10 @@ ENGINES: Registry[type[Engine]] = Registry(
 )
 
 CANDIDATES = {
-    "cpu": ("onnxruntime",),
+    "cpu": ("onnxruntime", "openvino", "torch"),
     "cuda": ("torch-cuda", "torch-cuda-compiled", "onnxruntime-cuda", "tensorrt"),
 }
-"""What `--engine auto` chooses from, by kind of device."""
+"""What `--engine auto` chooses from, by kind of device, in order of preference."""
 
 
 def engine_name(name: str, device: str) -> str:

@@ -112,7 +112,7 @@ def probe_once(engine: Engine, towers: Towers, shapes: Shapes, cache_dir: Path) 
     Passed reports are kept in `cache_dir/probes/`; a failure is measured again. With a report
     from the cache the engine is left as it was.
     """
-    path = cache_dir / "probes" / f"{_key(engine, towers, shapes)}.json"
+    path = cache_dir / "probes" / f"{probe_key(engine, towers, shapes)}.json"
     with suppress(OSError, ValueError, TypeError):  # none yet, or not ours: measured anew
         return ParityReport(**json.loads(path.read_text()))
     found = probe(engine, towers, shapes)
@@ -121,7 +121,8 @@ def probe_once(engine: Engine, towers: Towers, shapes: Shapes, cache_dir: Path) 
     return found
 
 
-def _key(engine: Engine, towers: Towers, shapes: Shapes) -> str:
+def probe_key(engine: Engine, towers: Towers, shapes: Shapes) -> str:
+    """Digest of all that a probe's result depends on; the engine need not be open."""
     identity: Mapping[str, Any] = {
         "revision": REVISION,
         "visual": towers.visual.digest,

@@ -14,7 +14,7 @@ from fastclip.sweeper.ceilings import MATRIX_PRECISIONS, flop_per_picture, matri
 from fastclip.sweeper.choose import refusal, runs_on, usable_device
 from fastclip.sweeper.config import refuse_unknown
 from fastclip.sweeper.environment import machine, versions
-from fastclip.sweeper.trial import Trial, shapes_of, try_engine
+from fastclip.sweeper.trial import Attempt, Trial, shapes_of, try_engine
 from fastclip.towers.cache import get_towers
 from fastclip.towers.identify import architecture_of
 
@@ -62,15 +62,8 @@ def bench_engines(
         for precision in ENGINES.get(name).precisions:
             if precisions and precision not in precisions:
                 continue
-            trial = try_engine(
-                name,
-                precision,
-                device,
-                towers,
-                threads=threads,
-                image_batch=batch_size,
-                seconds=seconds,
-            )
+            attempt = Attempt(name, precision, device, threads, batch_size, seconds)
+            trial = try_engine(attempt, towers)
             if trial.passed and precision in MATRIX_PRECISIONS and precision not in rates:
                 rates[precision] = matrix_product_rate(device, precision)
             trials.append(trial)

@@ -10,41 +10,58 @@ from pathlib import Path
 from fastclip.engines import CANDIDATES, ENGINES, engine_name
 from fastclip.errors import RefusalError, UsageError
 from fastclip.sweeper.config import Settled, SweepConfig, read_settled
-from fastclip.sweeper.trial import SECONDS, Trial, shapes_of, try_all, try_engine
-from fastclip.towers.base import Towers
+from fastclip.sweeper.contest import Contest, Work
+from fastclip.sweeper.trial import SECONDS, Attempt, Trial, shapes_of
 
 Log = Callable[[str], None]
 
 
 def choose(
     config: SweepConfig,
-    towers: Callable[[], Towers],
+    works: Callable[[], Sequence[Work]],
     *,
     threads: int,
     version: str,
+    cache_dir: Path,
     log: Log,
 ) -> Settled:
     """The engine, precision and batch sizes for a sweep into a new folder.
 
     One named engine at one precision is taken as it is. Among several, each is opened, probed
-    and timed for two seconds on the first architecture, and the fastest that passed is taken.
-    Where none is named on CUDA, fp16 comes first, and bf16 where fp16 overflowed.
+    and timed for two seconds on every architecture, once per machine; of those that passed
+    everywhere the one that would be done first is taken, an earlier one of `CANDIDATES` where the
+    difference is small. Where none is named on CUDA, fp16 comes first, and bf16 where fp16
+    overflowed.
 
     Args:
-        towers: of the first architecture; asked for only where engines are tried.
+        works: one for each architecture that can be measured; asked for only where engines are
+            tried.
+        cache_dir: where passed trials are kept.
 
     Raises:
-        RefusalError: no engine passed its trial; says why for each.
+        RefusalError: no engine passed its trials; says why for each.
     """
     device, names, precisions = _asked(config)
+    if config.engine == "auto" and device == "cpu":
+        # Nobody misses what is optional, unless there is nothing else.
+        names = tuple(n for n in names if ENGINES.get(n).unavailable(device) is None) or names
     trials: list[Trial] = []
     if len(names) * len(precisions) == 1:
         name, precision = names[0], precisions[0]
     else:
-        trials = _try(config, names, precisions, device, towers(), threads, log)
-        best = _best(trials, precisions, device)
+        # A trial of one engine only asks whether it overflows.
+        seconds = SECONDS if len(names) > 1 else 0.0
+        attempts = [
+            Attempt(name, precisions[0], device, threads, config.batch_size, seconds)
+            for name in names
+        ]
+        contest = Contest(works(), attempts, precisions, cache_dir, log)
+        best = contest.best()
+        if best is None:
+            raise refusal(contest.trials, device)
+        trials = contest.trials
         name, precision = best.engine, best.precision
-        log(f"engine {name} {precision}: {_words(best)}")
+        log(f"engine {name} {precision}")
         if precision == "bf16" and config.precision == "auto":
             log("fp16 overflowed with every engine; bf16 moves SRCC by up to .015")
     return Settled(
@@ -163,50 +180,6 @@ def _precisions(config: SweepConfig, names: tuple[str, ...]) -> tuple[str, ...]:
             mend=f"choose one of: auto, {', '.join(known)}; `fastclip ls engines` shows all",
         )
     return (config.precision,)
-
-
-def _try(
-    config: SweepConfig,
-    names: tuple[str, ...],
-    precisions: tuple[str, ...],
-    device: str,
-    towers: Towers,
-    threads: int,
-    log: Log,
-) -> list[Trial]:
-    seconds = SECONDS if len(names) > 1 else 0.0
-
-    def attempt(name: str, precision: str) -> Trial:
-        log(f"trying engine {name} {precision}")
-        trial = try_engine(
-            name,
-            precision,
-            device,
-            towers,
-            threads=threads,
-            image_batch=config.batch_size,
-            seconds=seconds,
-        )
-        log(f"  {_words(trial)}")
-        return trial
-
-    return try_all(names, precisions, attempt)
-
-
-def _best(trials: list[Trial], precisions: tuple[str, ...], device: str) -> Trial:
-    for precision in precisions:
-        passed = [t for t in trials if t.passed and t.precision == precision]
-        if passed:
-            return max(passed, key=lambda trial: trial.pictures_per_second)
-    raise refusal(trials, device)
-
-
-def _words(trial: Trial) -> str:
-    if trial.refusal:
-        return f"not used: {trial.refusal}"
-    if not trial.pictures_per_second:
-        return f"passed the probe (relative L2 {trial.relative_l2:.1e})"
-    return f"{trial.pictures_per_second:,.0f} pictures/s (relative L2 {trial.relative_l2:.1e})"
 
 
 def refusal(trials: Sequence[Trial], device: str) -> RefusalError:

@@ -21,12 +21,13 @@ from fastclip.evaluators.primary import primary_endpoints
 from fastclip.files import write_atomic
 from fastclip.machine import usable_cores
 from fastclip.parity.base import screening_note
-from fastclip.results.table import write_table
+from fastclip.results.table import table_is_current, write_table
 from fastclip.stimuli.drop import drop_pictures
 from fastclip.stimuli.views import ViewStore
-from fastclip.sweeper.agenda import Agenda, build_evaluators, make_agenda
+from fastclip.sweeper.agenda import Agenda, build_evaluators, make_agenda, requests_of
 from fastclip.sweeper.choose import choose, device_of, refuse_absent, unused_gpu
 from fastclip.sweeper.config import Settled, SweepConfig, agree, read_settled, settle
+from fastclip.sweeper.contest import Work
 from fastclip.sweeper.environment import write_environment
 from fastclip.sweeper.group import Books, GroupSweep, Outcome
 from fastclip.sweeper.ledger import Ledger
@@ -34,9 +35,9 @@ from fastclip.sweeper.options import task_options
 from fastclip.sweeper.plan import Group, Plan, make_plan
 from fastclip.sweeper.profile import Profile
 from fastclip.sweeper.progress import Progress
-from fastclip.sweeper.stage import Stage
+from fastclip.sweeper.stage import Stage, passes_without
 from fastclip.sweeper.trial import shapes_of
-from fastclip.towers.base import Architecture, Towers
+from fastclip.towers.base import Architecture
 from fastclip.towers.cache import get_towers
 
 
@@ -56,12 +57,12 @@ def sweep(
     progress = progress or Progress(quiet=True)
     profile = profile or Profile()
     out = config.output_dir
-    claim_folder(out)
     with profile.phase("plan"):
         settled, warnings = agree(config)
-        refuse_absent(config, settled)
         options = task_options(config)
         plan = make_plan(config, options)
+        claim_folder(out)
+        refuse_absent(config, settled)
     for text in (*warnings, *plan.notes, *(f"{p}: skipped, {why}" for p, why in plan.skipped)):
         progress.note(text)
     sweeper = Sweeper(config, plan, options, settled, progress, profile)
@@ -69,7 +70,7 @@ def sweep(
         try:
             sweeper.run()
         finally:
-            if (out / "config.json").is_file():
+            if (out / "config.json").is_file() and not table_is_current(out):
                 sweeper.outcome.rows = write_table(out)
     return sweeper.outcome
 
@@ -167,17 +168,12 @@ class Sweeper:
             self.progress.finish()
 
     def _choose(self) -> Settled:
-        def towers() -> Towers:
-            first = self.plan.groups[0].architecture
-            evaluators = build_evaluators(first, self.plan, self.options, log=lambda _: None)
-            text = any("text" in evaluator.needs for evaluator in evaluators)
-            return get_towers(first, cache_dir=self.store.cache_dir, text=text)
-
         settled = choose(
             self.config,
-            towers,
+            self._works,
             threads=self.store.threads,
             version=__version__,
+            cache_dir=self.store.cache_dir,
             log=self.progress.note,
         )
         before = read_settled(self.config.output_dir)  # there with --rescore
@@ -187,6 +183,28 @@ class Sweeper:
             without=self.config.without,
             primary=declared or primary_endpoints(self.options),
         )
+
+    def _works(self) -> list[Work]:
+        """What there is to do on each architecture; those that cannot be measured fail later."""
+        works = []
+        for group in self.plan.groups:
+            try:
+                evaluators = build_evaluators(
+                    group.architecture, self.plan, self.options, log=lambda _: None
+                )
+                towers = get_towers(
+                    group.architecture,
+                    cache_dir=self.store.cache_dir,
+                    text=any("text" in evaluator.needs for evaluator in evaluators),
+                    passes=passes_without(self.config.without),
+                )
+            except (EngineError, RefusalError):
+                if len(self.plan.groups) == 1:
+                    raise
+                continue
+            pictures = sum(view.rows for view in self.store.plan(requests_of(evaluators)))
+            works.append(Work(towers, len(group.checkpoints), pictures))
+        return works
 
     def _run_groups(self) -> None:
         with ExitStack() as self._opened:
