@@ -62,8 +62,9 @@ def absolute(path: Path) -> str:
     folder, _, name = text.rpartition("/")
     if name in ("", ".", ".."):
         return os.path.abspath(text)  # noqa: PTH100
-    current = "" if text.startswith("/") else os.getcwd()  # noqa: PTH109
-    return f"{_normal(f'{current}/{folder}').rstrip('/')}/{name}"
+    if not text.startswith("/"):
+        folder = f"{os.getcwd()}/{folder}"  # noqa: PTH109
+    return f"{_normal(folder or '/').rstrip('/')}/{name}"
 
 
 @lru_cache(maxsize=4096)

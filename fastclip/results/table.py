@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +13,7 @@ from fastclip.checkpoints.names import natural_key
 from fastclip.errors import RefusalError, UsageError
 from fastclip.evaluators import TASKS
 from fastclip.evaluators.base import Score
-from fastclip.files import atomic_path
+from fastclip.files import atomic_path, digest_of, write_json
 from fastclip.parity.base import SCREENING, SCREENING_FLAG
 from fastclip.results.record import Record, newest_revisions, read_records
 from fastclip.results.sightings import Sighting, read_sightings
@@ -63,6 +64,9 @@ COLUMNS: dict[str, str] = {
 
 FLAG_SEPARATOR = ";"
 """Between the flags of one row, in the `flag` column: `at_chance;screening`."""
+
+TABLE_MARK = ".table"
+"""In the output folder: what the tables were made of, so that they are not made in vain."""
 
 AXES = ("samples_seen", "step", "epoch")
 """Columns that say where in training a checkpoint is, the preferred first."""
@@ -146,12 +150,53 @@ def write_table(out: Path, measured: Sequence[Measurement] | None = None) -> pd.
     Args:
         measured: what to show, in place of the folder's `measurements`.
     """
+    mark = out / TABLE_MARK
+    mark.unlink(missing_ok=True)
+    made_of = _made_of(out)
     frame = rows_of(measurements(out) if measured is None else measured)
     with atomic_path(out / "results.csv") as temporary:
         frame.to_csv(temporary, index=False, na_rep="NA", lineterminator="\n")
     with atomic_path(out / "results.parquet") as temporary:
         frame.to_parquet(temporary, index=False)
+    if measured is None:
+        write_json(mark, {"made_of": made_of, "files": _stamps(out)})
     return frame
+
+
+def table_is_current(out: Path) -> bool:
+    """Whether `write_table(out)` would write what is there; reads no record.
+
+    Every file of an output folder is renamed into place, so the folders' times of change tell
+    whether anything was added, replaced or removed since. A file edited in place is not noticed:
+    `fastclip table` rebuilds whatever the times say.
+    """
+    try:
+        mark = json.loads((out / TABLE_MARK).read_bytes())
+        return bool(mark == {"made_of": _made_of(out), "files": _stamps(out)})
+    except (OSError, ValueError):
+        return False
+
+
+def read_table(out: Path) -> pd.DataFrame:
+    """The rows as they were written last."""
+    import pandas as pd
+
+    return pd.read_parquet(out / "results.parquet")
+
+
+def _made_of(out: Path) -> str:
+    """Digest of what the rows depend on: columns, settings, and when each folder changed."""
+    folders = [folder for folder in (out / "checkpoints", out / "records") if folder.is_dir()]
+    changed = [(folder.name, folder.stat().st_mtime_ns) for folder in folders]
+    if (out / "records").is_dir():
+        of_checkpoints = os.scandir(out / "records")
+        changed += sorted((entry.name, entry.stat().st_mtime_ns) for entry in of_checkpoints)
+    return digest_of([list(COLUMNS.items()), (out / "config.json").read_text(), changed])
+
+
+def _stamps(out: Path) -> list[list[int]]:
+    stats = [(out / name).stat() for name in ("results.csv", "results.parquet")]
+    return [[stat.st_size, stat.st_mtime_ns] for stat in stats]
 
 
 def _one_per_name(sightings: Sequence[Sighting]) -> list[Sighting]:

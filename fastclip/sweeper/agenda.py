@@ -84,7 +84,9 @@ def make_agenda(
     evaluators = build_evaluators(architecture, plan, options, log)
     prompts = sorted({prompt for e in evaluators for prompt in e.prompts()})
     row_of = {prompt: row for row, prompt in enumerate(prompts)}
-    ids, eot = token_ids(architecture, prompts) if prompts else (NO_IDS, NO_IDS.reshape(-1))
+    ids, eot = NO_IDS, NO_IDS.reshape(-1)
+    if prompts:
+        ids, eot = token_ids(architecture, prompts, store.cache_dir)
     requests: dict[str, ViewRequest] = {}
     units = []
     for evaluator in evaluators:

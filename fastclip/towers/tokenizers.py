@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from fastclip.errors import RefusalError, UsageError
+from fastclip.facts import installed
+from fastclip.files import atomic_path, digest_of
 from fastclip.towers.base import Architecture
 from fastclip.towers.configs import text_pooling
 
@@ -93,9 +96,13 @@ def load_tokenizer(architecture: Architecture) -> Tokenizer:
 
 
 def token_ids(
-    architecture: Architecture, prompts: Sequence[str]
+    architecture: Architecture, prompts: Sequence[str], cache_dir: Path | None = None
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
     """Token ids and where the text ends, by the rule the tower itself pools with.
+
+    Args:
+        cache_dir: ids are kept in its folder `tokens/`, so that the same prompts a second time
+            neither import open_clip nor take long; None keeps none.
 
     Returns:
         ids int64 `[n, L]` and end-of-text positions int64 `[n]`: the highest id where the tower
@@ -104,8 +111,50 @@ def token_ids(
     Raises:
         RefusalError: the architecture has no tokenizer here.
     """
-    ids = load_tokenizer(architecture)(prompts)
+    ids = _ids(architecture, prompts, cache_dir)
     return ids, end_of_text(architecture.config, ids)
+
+
+def _ids(
+    architecture: Architecture, prompts: Sequence[str], cache_dir: Path | None
+) -> npt.NDArray[np.int64]:
+    if cache_dir is None or architecture.tokenizer is None:
+        return load_tokenizer(architecture)(prompts)
+    identity = digest_of([_identity(architecture), list(prompts)])
+    path = cache_dir / "tokens" / f"{identity}.npy"
+    with suppress(OSError, ValueError, EOFError):  # none yet, or not ours: made anew
+        kept: npt.NDArray[np.int64] = np.load(path).astype(np.int64)
+        return kept
+    ids = load_tokenizer(architecture)(prompts)
+    with suppress(OSError), atomic_path(path) as temporary, temporary.open("wb") as file:
+        np.save(file, ids.astype(np.min_scalar_type(ids.max(initial=0))))
+    return ids
+
+
+def _identity(architecture: Architecture) -> list[Any]:
+    """Everything that decides what the tokenizer does, as JSON values."""
+    text, spec = architecture.config["text_cfg"], architecture.tokenizer
+    packages = ("open_clip_torch", "ftfy", "regex", "transformers", "tokenizers")
+    return [
+        spec,
+        [text.get(key) for key in ("context_length", "tokenizer_mode", "tokenizer_kwargs")],
+        [installed(package) for package in packages],
+        [[str(f), f.stat().st_size, f.stat().st_mtime_ns] for f in _files_of(str(spec))],
+    ]
+
+
+def _files_of(spec: str) -> list[Path]:
+    """The files of a tokenizer that does not come with open_clip."""
+    if spec == SIMPLE:
+        return []
+    path = Path(spec)
+    if path.is_file():
+        return [path]
+    if not path.is_dir():
+        found = _in_hub_cache(spec)
+        assert found is not None  # `find_tokenizer` has seen it
+        path = found.parent
+    return sorted(file for file in path.iterdir() if file.is_file())
 
 
 def end_of_text(config: Mapping[str, Any], ids: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
@@ -138,13 +187,15 @@ def _problem(config: Mapping[str, Any]) -> str | None:
     return f"it needs the files of '{wanted}', which are not in the local Hugging Face cache"
 
 
-def _in_hub_cache(name: str) -> bool:
+def _in_hub_cache(name: str) -> Path | None:
+    """One of the tokenizer's files."""
     from huggingface_hub import try_to_load_from_cache
 
     try:
-        return any(isinstance(try_to_load_from_cache(name, file), str) for file in _FILES)
+        found = [try_to_load_from_cache(name, file) for file in _FILES]
     except ValueError:  # a path, and no folder is there
-        return False
+        return None
+    return next((Path(path) for path in found if isinstance(path, str)), None)
 
 
 def _has_files(folder: Path) -> bool:
