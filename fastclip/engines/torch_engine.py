@@ -9,15 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
-import torch
-from torch import Tensor, nn
 
 from fastclip.engines.base import Engine, Outputs, Prepared, Shapes, pad_rows, refuse_misfits
 from fastclip.engines.side_by_side import SideBySide
 from fastclip.errors import EngineError
-from fastclip.towers.module import as_tensor
 
 if TYPE_CHECKING:
+    from torch import Tensor, nn
+
     from fastclip.stimuli.base import Pixels
     from fastclip.towers.base import Manifest, Towers
     from fastclip.towers.module import TowerModule
@@ -65,6 +64,10 @@ class TorchEngine(Engine):
         return pixels
 
     def prepare(self, packed: Mapping[str, Any]) -> Weights:
+        import torch
+
+        from fastclip.towers.module import as_tensor
+
         refuse_misfits(packed, self._towers.module_manifest)
         dtype = torch.bfloat16 if self.precision == "bf16" else torch.float32
         return Weights({name: as_tensor(array).to(dtype) for name, array in packed.items()})
@@ -85,12 +88,16 @@ class TorchEngine(Engine):
         return self._run("encode_text", len(ids), pad_rows(ids, batch), pad_rows(eot, batch))
 
     def describe(self) -> dict[str, str]:
+        import torch
+
         return super().describe() | {"torch": str(torch.__version__)}
 
     def close(self) -> None:
         if self._cores is not None:
             self._cores.close()
             self._cores = None
+            import torch
+
             # What a thread says of itself holds for MKL everywhere.
             torch.set_num_threads(self.threads)
             del self._module
@@ -98,6 +105,8 @@ class TorchEngine(Engine):
 
     def _run(self, method: str, rows: int, *inputs: npt.NDArray[Any]) -> Outputs:
         """A promise of the first `rows` embeddings."""
+        import torch
+
         if not self._loaded or self._cores is None:
             raise EngineError("no weights are loaded")
         encode = getattr(self._module, method)
@@ -113,6 +122,8 @@ class TorchEngine(Engine):
 
 
 def _one_thread() -> None:
+    import torch
+
     torch.set_num_threads(1)
 
 
