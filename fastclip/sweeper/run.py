@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 from functools import cached_property
-from pathlib import Path
 
 from fastclip import __version__
 from fastclip.checkpoints.base import Checkpoint
@@ -18,7 +17,6 @@ from fastclip.errors import (
 )
 from fastclip.evaluators.options import TaskOptions
 from fastclip.evaluators.primary import primary_endpoints
-from fastclip.files import write_atomic
 from fastclip.machine import usable_cores
 from fastclip.parity.base import screening_note
 from fastclip.results.table import table_is_current, write_table
@@ -30,6 +28,7 @@ from fastclip.sweeper.config import Settled, SweepConfig, agree, read_settled, s
 from fastclip.sweeper.contest import Work
 from fastclip.sweeper.environment import write_environment
 from fastclip.sweeper.group import Books, GroupSweep, Outcome
+from fastclip.sweeper.guards import claim_folder, refuse_full_disk, refuse_lost_device
 from fastclip.sweeper.ledger import Ledger
 from fastclip.sweeper.options import task_options
 from fastclip.sweeper.plan import Group, Plan, make_plan
@@ -78,53 +77,6 @@ def sweep(
 def threads_for(config: SweepConfig) -> int:
     """Threads of engine and decoding: `--workers`, else every core this process may use."""
     return config.workers or usable_cores()
-
-
-def claim_folder(out: Path) -> None:
-    """Make the output folder and prove that it can be written, before any work.
-
-    Raises:
-        RefusalError: it cannot.
-    """
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        write_atomic(out / ".fastclip", b"fastclip output folder\n")
-    except OSError as error:
-        raise RefusalError(
-            f"the output folder cannot be written ({error.strerror})",
-            where=out,
-            mend="name a folder you may write with -o",
-        ) from error
-
-
-@contextmanager
-def refuse_full_disk(out: Path) -> Iterator[None]:
-    """Turn a failed write into a refusal that names the folder; what is written stays whole."""
-    try:
-        yield
-    except OSError as error:
-        raise RefusalError(
-            f"writing failed ({error.strerror or error})",
-            where=error.filename or out,
-            mend="free some space (or choose another -o, --cache-dir) and run the same command "
-            "again; every finished record is kept",
-        ) from error
-
-
-@contextmanager
-def refuse_lost_device(out: Path) -> Iterator[None]:
-    """Turn a CUDA error, after which no call of this process succeeds, into a refusal."""
-    try:
-        yield
-    except RuntimeError as error:
-        if "CUDA" not in str(error):
-            raise
-        raise RefusalError(
-            f"the device failed: {str(error).splitlines()[0]}",
-            where=out,
-            mend="run the same command again (every finished record is kept), with a smaller "
-            "--batch-size where memory ran out, or with another --engine",
-        ) from error
 
 
 class Sweeper:
@@ -192,12 +144,13 @@ class Sweeper:
                 evaluators = build_evaluators(
                     group.architecture, self.plan, self.options, log=lambda _: None
                 )
-                towers = get_towers(
-                    group.architecture,
-                    cache_dir=self.store.cache_dir,
-                    text=any("text" in evaluator.needs for evaluator in evaluators),
-                    passes=passes_without(self.config.without),
-                )
+                with self.profile.phase("graph"):
+                    towers = get_towers(
+                        group.architecture,
+                        cache_dir=self.store.cache_dir,
+                        text=any("text" in evaluator.needs for evaluator in evaluators),
+                        passes=passes_without(self.config.without),
+                    )
             except (EngineError, RefusalError):
                 if len(self.plan.groups) == 1:
                     raise

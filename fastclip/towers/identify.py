@@ -103,8 +103,8 @@ def _describe(
     if model != "auto":
         told = _told(model)
         if params is not None and str(params[1]["model"]).replace("/", "-") == told.name:
-            found = run_files.from_params(*params, cache_dir)
-            return replace(found, source="--model and params.txt")
+            said = run_files.from_params(*params, cache_dir)
+            return replace(said, source="--model and params.txt")
         return told
     if params is not None:
         return run_files.from_params(*params, cache_dir)
