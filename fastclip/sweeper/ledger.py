@@ -8,7 +8,7 @@ from typing import Any
 
 from fastclip import __version__
 from fastclip.checkpoints.base import Checkpoint, Metadata
-from fastclip.checkpoints.provenance import training_place
+from fastclip.checkpoints.provenance import RunFiles, training_place
 from fastclip.errors import CheckpointError, FastclipError
 from fastclip.evaluators.base import Result
 from fastclip.results import record as records
@@ -24,7 +24,9 @@ class Ledger:
 
     def __init__(self, config: SweepConfig) -> None:
         self.out = config.output_dir
-        self._config = config
+        self._request = config.request
+        self._samples_per_epoch = config.samples_per_epoch
+        self._run_files = RunFiles()
         self._existing = set() if config.overwrite else records.existing_records(self.out)
         self._index = sightings.SightingIndex(self.out)
 
@@ -42,7 +44,7 @@ class Ledger:
         If so, its name and its place in training are told anew: the run's own files may say more
         by now.
         """
-        sighting = self._index.find(checkpoint, self._config.request)
+        sighting = self._index.find(checkpoint, self._request)
         if (
             sighting is None
             or sighting.arch_digest != agenda.architecture.digest
@@ -54,7 +56,7 @@ class Ledger:
             name=checkpoint.name,
             run=checkpoint.run,
             path=str(checkpoint.path),
-            **self._place(checkpoint, Metadata(**sighting.said)),
+            **self._place(checkpoint, Metadata(**sighting.said), self._run_files),
         )
         if now != sighting:
             sightings.write_sighting(self.out, checkpoint, now)
@@ -62,7 +64,7 @@ class Ledger:
 
     def check_same_content(self, checkpoint: Checkpoint, loaded: Loaded) -> None:
         """Raises CheckpointError where the stamp is an earlier one's and the weights are not."""
-        sighting = self._index.find(checkpoint, self._config.request)
+        sighting = self._index.find(checkpoint, self._request)
         if (
             sighting is not None
             and sighting.needed == loaded.needed
@@ -130,14 +132,14 @@ class Ledger:
         checkpoint, architecture = loaded.checkpoint, agenda.architecture
         preprocessing = architecture.preprocessing
         said = loaded.metadata
-        earlier = self._index.find(checkpoint, self._config.request)
+        earlier = self._index.find(checkpoint, self._request)
         sighting = sightings.Sighting(
             name=checkpoint.name,
             run=checkpoint.run,
             path=str(checkpoint.path),
             weights=checkpoint.weights,
             stamp=checkpoint.stamp,
-            request=self._config.request,
+            request=self._request,
             checkpoint_id=loaded.checkpoint_id,
             digest=loaded.digest,
             needed=loaded.needed,
@@ -152,13 +154,13 @@ class Ledger:
             },
             said={"step": said.step, "epoch": said.epoch, "samples_seen": said.samples_seen},
             canary=loaded.canary or (earlier.canary if earlier else {}),
-            **self._place(checkpoint, said),
+            **self._place(checkpoint, said, RunFiles()),  # training may have written since
         )
         sightings.write_sighting(self.out, checkpoint, sighting)
         sightings.clear_failure(self.out, checkpoint)
 
-    def _place(self, checkpoint: Checkpoint, said: Metadata) -> dict[str, Any]:
-        return training_place(checkpoint, said, self._config.samples_per_epoch)._asdict()
+    def _place(self, checkpoint: Checkpoint, said: Metadata, files: RunFiles) -> dict[str, Any]:
+        return training_place(checkpoint, said, self._samples_per_epoch, files)._asdict()
 
     def fail(self, checkpoint: Checkpoint, step: str, error: FastclipError) -> None:
         """Put a failure on record, with the canary's figures where it was the canary.
