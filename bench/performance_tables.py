@@ -70,8 +70,8 @@ def sweep_speed(body: dict[str, Any]) -> Iterator[Row]:
         "largest difference",
     )  # fmt: skip
     for row in body["sweeps"]:
-        peer = next(side for side in row["sides"] if not side.startswith("fastclip"))
-        for side, ratios in row["times_faster"].items():
+        faster = row["times_faster"]
+        for peer, side, ratios in ((p, s, faster[p][s]) for p in faster for s in faster[p]):
             each = [n(row["sides"][one]["checkpoint"]["median"]) for one in (peer, side)]
             yield (
                 f"{row['workload']} ({row['checkpoints'][side]} checkpoints)",
