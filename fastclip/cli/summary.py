@@ -23,12 +23,19 @@ HEADLINES: tuple[tuple[str, str, dict[str, str | None], str], ...] = (
     ("robustness", "drop_rel", {}, "relative drop"),
 )
 
+COLUMNS = [
+    *("run", "arch", "checkpoint", "step", "epoch", "dataset", "task", "metric", "value"),
+    *("subset", "distance", "category", "distortion", "level", "noise_seed", "protocol_id"),
+]
+"""What the table looks at: a folder of ten thousand checkpoints has millions of rows."""
+
 
 def print_summary(out: Path, outcome: Outcome) -> None:
     """A table per run and architecture, then counts, failures and where the rows are."""
     import pandas as pd
 
-    print_curves(pd.read_parquet(out / "results.parquet"))
+    shown = [("metric", "in", sorted({metric for _, metric, _, _ in HEADLINES}))]
+    print_curves(pd.read_parquet(out / "results.parquet", columns=COLUMNS, filters=shown))
     for name, error in outcome.failures.items():
         click.echo(f"failed: {name}: {error}", err=True)
     click.echo(
