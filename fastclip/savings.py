@@ -1,4 +1,4 @@
-"""Exact savings: work left out that changes no number beyond rounding (1e-6)."""
+"""Exact savings: work left out that changes no number beyond rounding (1e-6 in fp32)."""
 
 from __future__ import annotations
 
@@ -13,3 +13,6 @@ SAVINGS: Mapping[str, str] = {
     "read-ahead": "the next checkpoint is read, packed and prepared while this one is encoded",
 }
 """Name -> what is saved; `fastclip sweep --without NAME` does the work after all."""
+
+ROUNDED = ("prompts", "last-block", "patch-product")
+"""Those after which sums are rounded otherwise: at bf16 and int8 that is no longer nothing."""

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -79,7 +80,8 @@ class GraphEngine(Engine):
         sessions = {}
         for part, graph in self._towers.graphs.items():
             weights = {name: packed[name] for name in graph.initializers}
-            sessions[part] = self._new_session(part, graph, weights)
+            with self._blamed(part):
+                sessions[part] = self._new_session(part, graph, weights)
             release_freed_memory()
         return Sessions(sessions)
 
@@ -122,7 +124,24 @@ class GraphEngine(Engine):
         session = self._sessions.by_part.get(part)
         if session is None or self._cores is None:
             raise EngineError(f"no weights are loaded for the {part} tower")
-        promise: Future[npt.NDArray[np.float32]] = self._cores.submit(
-            lambda: session(inputs)[:rows]
-        )
+
+        def run() -> npt.NDArray[np.float32]:
+            with self._blamed(part):
+                return session(inputs)[:rows]
+
+        promise: Future[npt.NDArray[np.float32]] = self._cores.submit(run)
         return promise
+
+    @contextmanager
+    def _blamed(self, part: str) -> Iterator[None]:
+        """Turn whatever a library raises into an error of this checkpoint: others may be right."""
+        try:
+            yield
+        except EngineError:
+            raise
+        except Exception as error:
+            kind = type(error).__name__
+            raise EngineError(
+                f"{self.name} failed on the {part} tower: {kind}: {error}",
+                mend="the other checkpoints are not affected; try --engine torch for this one",
+            ) from error

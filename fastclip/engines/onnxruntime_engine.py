@@ -56,7 +56,12 @@ class OnnxRuntimeEngine(GraphEngine):
     def describe(self) -> dict[str, str]:
         import onnxruntime
 
-        return super().describe() | {"onnxruntime": onnxruntime.__version__}
+        described = super().describe() | {"onnxruntime": onnxruntime.__version__}
+        if self.precision == "int8":
+            from fastclip.engines.int8.graph import REVISION
+
+            described["int8"] = f"revision {REVISION}"
+        return described
 
     def _filled(self, array: npt.NDArray[Any], rows: int) -> npt.NDArray[Any]:
         return array if self.precision == "int8" else super()._filled(array, rows)

@@ -48,6 +48,9 @@ class TorchEngine(Engine):
 
     def open(self, towers: Towers, shapes: Shapes) -> None:
         self.close()
+        import torch
+
+        self._threads_before = torch.get_num_threads()
         self._cores = SideBySide(self.threads, start=_one_thread)
         self._towers = towers
         self._shapes = shapes
@@ -99,7 +102,7 @@ class TorchEngine(Engine):
             import torch
 
             # What a thread says of itself holds for MKL everywhere.
-            torch.set_num_threads(self.threads)
+            torch.set_num_threads(self._threads_before)
             del self._module
         self._loaded = False
 

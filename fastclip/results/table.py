@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from fastclip import __version__
 from fastclip.checkpoints.names import natural_key
 from fastclip.errors import RefusalError, UsageError
 from fastclip.evaluators import TASKS
@@ -61,6 +62,9 @@ COLUMNS: dict[str, str] = {
     "fastclip_version": TEXT,
 }
 """Column -> pandas dtype, in the order of the table. `seconds` is the only timing."""
+
+REVISION = 1
+"""Raised whenever other rows would be made of the same records: a table is then made anew."""
 
 FLAG_SEPARATOR = ";"
 """Between the flags of one row, in the `flag` column: `at_chance;screening`."""
@@ -191,7 +195,8 @@ def _made_of(out: Path) -> str:
     if (out / "records").is_dir():
         of_checkpoints = os.scandir(out / "records")
         changed += sorted((entry.name, entry.stat().st_mtime_ns) for entry in of_checkpoints)
-    return digest_of([list(COLUMNS.items()), (out / "config.json").read_text(), changed])
+    made_by = [__version__, REVISION, list(COLUMNS.items())]
+    return digest_of([made_by, (out / "config.json").read_text(), changed])
 
 
 def _stamps(out: Path) -> list[list[int]]:

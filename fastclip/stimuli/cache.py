@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from fastclip.errors import UsageError
@@ -64,7 +65,7 @@ class Entry:
 
     Attributes:
         path: a file, or the folder of a graph.
-        kind: "view", "manifest", "psnr", "graph", "operator" or "left over" (of a
+        kind: "view", "manifest", "psnr", "graph", "operator", "fact" or "left over" (of a
             process that was killed).
         what: one line on what it is.
         size: bytes.
@@ -85,6 +86,14 @@ class Entry:
             self.path.unlink(missing_ok=True)
 
 
+FACTS = ("anchors", "headers", "probes", "states", "tokens", "trials")
+"""Rooms of what was found out once (`fastclip.facts`) and is found out again where it is gone."""
+
+
+def _of_room(room: str, path: Path) -> str:
+    return f"{room}: {path.name}"
+
+
 def entries(folder: Path) -> list[Entry]:
     """Everything in the cache, what was used last first."""
     rooms: dict[str, tuple[str, Callable[[Path], str]]] = {
@@ -93,6 +102,7 @@ def entries(folder: Path) -> list[Entry]:
         "psnr": ("psnr", lambda path: path.name),
         "graphs": ("graph", lambda path: path.name),
         "operators": ("operator", lambda path: path.name),
+        **{room: ("fact", partial(_of_room, room)) for room in FACTS},
     }
     found = []
     for room, (kind, describe) in rooms.items():

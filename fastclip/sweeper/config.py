@@ -13,7 +13,8 @@ from fastclip.engines import ENGINES, engine_name
 from fastclip.errors import RefusalError, UsageError
 from fastclip.evaluators import TASKS
 from fastclip.files import create_exclusive, digest_of, readable_json, write_atomic
-from fastclip.savings import SAVINGS
+from fastclip.parity.base import SCREENING
+from fastclip.savings import ROUNDED, SAVINGS
 from fastclip.stimuli.decoders import DECODERS
 from fastclip.stimuli.decoders import DEFAULT as DEFAULT_DECODER
 
@@ -106,6 +107,13 @@ class SweepConfig:
                     where="--without",
                     mend=f"choose of: {', '.join(SAVINGS)}",
                 )
+        rounded = [saving for saving in self.without if saving in ROUNDED]
+        if rounded and self.precision in SCREENING:
+            raise UsageError(
+                f"at {self.precision} numbers depend on {', '.join(rounded)}",
+                where="--without",
+                mend="leave it out, or measure in fp32, where these savings are exact",
+            )
         refuse_unknown(self.device, self.precision)
         for option in ("batch_size", "limit", "every", "noise_seeds"):
             value = getattr(self, option)
@@ -223,14 +231,40 @@ def settle(config: SweepConfig, settled: Settled) -> Settled:
     """Write `OUT/config.json`, or take over what another process wrote in the meantime.
 
     Raises:
-        UsageError: that is another precision or engine family.
+        UsageError: that is another precision or engine family; or with `rescore`, which measures
+            what has no record, all records would stay and be said to be of other settings.
     """
     path = config.output_dir / "config.json"
     body = readable_json(asdict(settled))
     if config.rescore:
+        _refuse_relabelling(config, settled)
         write_atomic(path, body)
     elif not create_exclusive(path, body):
         earlier, _ = agree(config)
         assert earlier is not None  # another process wrote it a moment ago
         return earlier
     return settled
+
+
+def _refuse_relabelling(config: SweepConfig, settled: Settled) -> None:
+    before = read_settled(config.output_dir)
+    if before is None or config.overwrite:
+        return
+    if (before.engine, before.precision) != (settled.engine, settled.precision):
+        return
+    changed = [
+        option
+        for option, old, new in (
+            ("--batch-size", before.image_batch, settled.image_batch),
+            ("--workers", before.threads, settled.threads),
+            ("--without", tuple(before.without), tuple(settled.without)),
+        )
+        if old != new
+    ]
+    if changed:
+        raise UsageError(
+            f"this folder has {before.engine} {before.precision} results already, measured with "
+            f"another {' and '.join(changed)}",
+            where=config.output_dir,
+            mend="add --overwrite to measure everything again, or use another -o folder",
+        )

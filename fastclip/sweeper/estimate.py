@@ -9,6 +9,7 @@ import numpy as np
 
 from fastclip.results.record import sample_records
 from fastclip.sweeper.ceilings import MATRIX_PRECISIONS, matrix_product_rate
+from fastclip.sweeper.profile import ENGINE
 from fastclip.towers.base import Architecture
 
 EFFICIENCY = {"cpu": 0.7, "cuda": 0.5}
@@ -75,7 +76,10 @@ def _from_records(out: Path, architecture: Architecture) -> float | None:
     for record in sample_records(out, CHECKPOINTS):
         if record.arch == architecture.name:
             spent = totals.get(record.checkpoint_id, 0.0)
-            totals[record.checkpoint_id] = max(spent, sum(record.timings.values()))
+            # What is done ahead or behind costs no time of its own.
+            stages = ENGINE if "prepare" in record.timings else (*ENGINE, "pack")
+            timings = [record.timings.get(stage, 0.0) for stage in stages]
+            totals[record.checkpoint_id] = max(spent, sum(timings))
     return float(np.median(list(totals.values()))) if totals else None
 
 

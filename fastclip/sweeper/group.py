@@ -149,7 +149,7 @@ class GroupSweep:
                     work.logit_scale = swap(self.stage, loaded)
                     self._measure(work, loaded, missing)
         except (CheckpointError, EngineError) as error:
-            work.error = error
+            work.error = error.with_traceback(None)
         self.background.submit(partial(self._conclude, work))
 
     def _missing(self, loaded: Loaded) -> list[Unit]:

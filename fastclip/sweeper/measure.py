@@ -92,7 +92,8 @@ def prepare(stage: Stage, loaded: Loaded) -> None:
         del module_tensors
         loaded.ready = Ready(weights, scale, reference)
     except (CheckpointError, EngineError) as refusal:
-        loaded.refusal = refusal
+        # Its frames hold all of the checkpoint's tensors.
+        loaded.refusal = refusal.with_traceback(None)
     loaded.tensors = {}
     release_freed_memory()
 

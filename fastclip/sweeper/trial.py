@@ -24,7 +24,7 @@ from fastclip.towers.recipes import pack
 SECONDS = 2.0
 """How long an engine encodes in a trial."""
 
-REVISION = 1
+REVISION = 2
 """Raised when a trial would find something it does not find now; spoils those that are kept."""
 
 _SWAPS = 2
@@ -191,8 +191,10 @@ def _seconds_per_batch(engine: Engine, handle: Handle, shapes: Shapes, seconds: 
         engine.fetch(*outputs)
         return (time.perf_counter() - start) / batches
 
-    first = run(1)
-    batches = max(1, int(seconds / 8 / first))
+    # A batch for each core, or all but one would be idle.
+    cores = 1 if engine.device.startswith("cuda") else engine.threads
+    first = run(cores)
+    batches = cores * max(1, int(seconds / 8 / (first * cores)))
     times = [run(batches)]
     while sum(times) * batches < seconds:
         times.append(run(batches))
