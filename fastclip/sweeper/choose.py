@@ -61,7 +61,7 @@ def choose(
             raise refusal(contest.trials, device)
         trials = contest.trials
         name, precision = best.engine, best.precision
-        log(f"engine {name} {precision}")
+        log(f"engine {name} {precision}: done first with these checkpoints and pictures")
         if precision == "bf16" and config.precision == "auto":
             log("fp16 overflowed with every engine; bf16 moves SRCC by up to .015")
     return Settled(
@@ -142,7 +142,7 @@ def _asked(config: SweepConfig) -> tuple[str, tuple[str, ...], tuple[str, ...]]:
     """The device, the engines that may be chosen, and the precisions in order of preference."""
     device = _device(config)
     names = _names(config, device)
-    precisions = _precisions(config, names)
+    precisions = _precisions(config, names, device.split(":")[0])
     names = tuple(n for n in names if set(precisions) & set(ENGINES.get(n).precisions))
     return device, names, precisions
 
@@ -169,15 +169,21 @@ def _names(config: SweepConfig, device: str) -> tuple[str, ...]:
     return CANDIDATES[kind]
 
 
-def _precisions(config: SweepConfig, names: tuple[str, ...]) -> tuple[str, ...]:
+def _known_to(name: str) -> tuple[str, ...]:
+    return ENGINES.get(name).precisions
+
+
+def _precisions(config: SweepConfig, names: tuple[str, ...], kind: str) -> tuple[str, ...]:
     known = list(dict.fromkeys(p for name in names for p in ENGINES.get(name).precisions))
     if config.precision == "auto":
         return ("fp16", "bf16") if known[0] == "fp16" and "bf16" in known else (known[0],)
     if config.precision not in known:
+        able = [n for n in ENGINES if runs_on(n, kind) and config.precision in _known_to(n)]
         raise UsageError(
-            f"{' and '.join(names)} cannot compute in '{config.precision}'",
+            f"{', '.join(names)}: cannot compute in '{config.precision}'",
             where="--precision",
-            mend=f"choose one of: auto, {', '.join(known)}; `fastclip ls engines` shows all",
+            mend=f"choose one of: auto, {', '.join(known)}; in '{config.precision}' on '{kind}': "
+            + (", ".join(f"--engine {name}" for name in able) or "no engine"),
         )
     return (config.precision,)
 

@@ -113,4 +113,7 @@ def _words(trial: Trial) -> str:
         return f"not used: {trial.refusal}"
     if not trial.pictures_per_second:
         return f"passed the probe (relative L2 {trial.relative_l2:.1e})"
-    return f"{trial.pictures_per_second:,.0f} pictures/s (relative L2 {trial.relative_l2:.1e})"
+    return (
+        f"{trial.pictures_per_second:,.0f} pictures/s, {trial.swap_seconds:.2f} s a swap "
+        f"(relative L2 {trial.relative_l2:.1e})"
+    )

@@ -104,7 +104,10 @@ def _bend(run: Sequence[Verified]) -> str:
     values = [n.reference for n in numbers if n.reference is not None]
     told = f"{name} on {dataset} moved by {moved} ({places})"
     if spread <= SRCC_BOUND:
-        return f"{told}: the same at all of them within {SRCC_BOUND:g}, which bends no curve"
+        return (
+            f"{told}: the same at all of them within {SRCC_BOUND:g}; a shift that stays the same "
+            "bends no curve"
+        )
     return (
         f"{told}: that drifts by {spread:.4f} over training and bends the curve, which itself "
         f"spans {max(values) - min(values):.4f} there"

@@ -149,3 +149,25 @@ def test_without_read_ahead_nothing_is_read_ahead(
 def test_an_unknown_saving_is_refused() -> None:
     with pytest.raises(UsageError, match=r"(?s)unknown saving 'time'.*duplicates"):
         SweepConfig(("x",), Path("out"), without=("time",))
+
+
+@pytest.mark.parametrize("precision", ["bf16", "int8"])
+def test_what_is_not_exact_at_a_precision_is_refused(precision: str) -> None:
+    with pytest.raises(UsageError, match=f"at {precision} numbers depend on last-block"):
+        SweepConfig(("x",), Path("out"), precision=precision, without=("last-block", "duplicates"))
+    SweepConfig(("x",), Path("out"), precision=precision, without=("duplicates",))
+
+
+def test_rescore_does_not_relabel_what_it_does_not_measure(setup: Setup) -> None:
+    setup.sweep()
+    out = setup.root / str(setup.count)
+    before = (out / "config.json").read_bytes()
+    options: dict[str, Any] = {
+        "data": setup.sets, "cache_dir": setup.cache, "engine": "onnxruntime", "every": 2,
+        "rescore": True, "without": ("prompts",),
+    }  # fmt: skip
+    with pytest.raises(UsageError, match=r"(?s)another --without.*--overwrite"):
+        fastclip.sweep(setup.run, out, **options)
+    assert (out / "config.json").read_bytes() == before
+    fastclip.sweep(setup.run, out, overwrite=True, **options)
+    assert json.loads((out / "config.json").read_text())["without"] == ["prompts"]

@@ -46,7 +46,7 @@ def test_a_shift_that_drifts_bends_the_curve() -> None:
 
 def test_a_shift_that_stays_bends_nothing() -> None:
     (told,) = sentences(made((-0.0150, -0.01504, -0.01496)))
-    assert told.endswith("which bends no curve")
+    assert told.endswith("a shift that stays the same bends no curve")
     assert "SRCC moved by up to 0.015, 100.00%" in told
 
 
