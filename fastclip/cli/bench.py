@@ -14,7 +14,7 @@ _COLUMNS = (
     ("precision", "precision", "{}"),
     ("pictures_per_second", "pictures/s", "{:,.1f}"),
     ("fraction_of_matrix_rate", "of matrix rate", "{:.0%}"),
-    ("swap_seconds", "swap ms", "{:.1f}"),
+    ("swap_seconds", "swap s", "{:.2f}"),
     ("build_seconds", "build s", "{:.1f}"),
     ("relative_l2", "relative L2", "{:.1e}"),
 )

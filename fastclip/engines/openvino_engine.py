@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from threading import local
 from typing import TYPE_CHECKING, Any
@@ -48,7 +48,7 @@ class OpenVinoEngine(GraphEngine):
     @classmethod
     def unavailable(cls, device: str) -> str | None:
         if find_spec("openvino") is None:
-            return "openvino is not installed: pip install fastclip[openvino]"
+            return "openvino is not installed: pip install 'fastclip[openvino]'"
         return None
 
     def open(self, towers: Towers, shapes: Shapes) -> None:
@@ -56,6 +56,11 @@ class OpenVinoEngine(GraphEngine):
 
         super().open(towers, shapes)
         self._core = ov.Core()
+        if self.precision == "bf16" and "BF16" not in self._capabilities():
+            # It would compute in fp32 without a word.
+            raise EngineError(
+                "this processor does not compute in bf16", mend="choose --precision fp32 or int8"
+            )
         able = self._core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
         if self.precision == "bf16" and "BF16" not in able:
             raise EngineError(
@@ -72,6 +77,10 @@ class OpenVinoEngine(GraphEngine):
     def close(self) -> None:
         self._models = {}
         super().close()
+
+    def _capabilities(self) -> Sequence[str]:
+        found: list[str] = self._core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+        return found
 
     def _rows_of(self, handle: Pixels) -> int:
         return self._shapes.image_batch
@@ -118,6 +127,8 @@ class OpenVinoEngine(GraphEngine):
             "INFERENCE_PRECISION_HINT": _HINTS[self.precision],
             "NUM_STREAMS": self.threads,
             "INFERENCE_NUM_THREADS": self.threads,
+            # Several sweeps may share the machine.
+            "ENABLE_CPU_PINNING": False,
         }
         try:
             compiled = self._core.compile_model(model, "CPU", settings)
