@@ -155,7 +155,7 @@ def savings(body: dict[str, Any]) -> Iterator[Row]:
 
 def growth(body: dict[str, Any]) -> Iterator[Row]:
     """Whole processes."""
-    yield "what grows", "to", "plain loop, s", "fastclip, s", "nothing cached, s"
+    yield "what grows", "to", "plain loop, s", "fastclip, s", "no picture cached, s"
     for row in body["growth"]:
         cold = row["wall"].get("fastclip cold")
         yield (

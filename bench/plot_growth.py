@@ -21,7 +21,7 @@ TITLES = {
 SIDES = {
     "plain loop": ("plain open_clip loop", "#b5523b", "-"),
     "fastclip": ("fastclip", "#1f6f8b", "-"),
-    "fastclip cold": ("fastclip, nothing cached", "#1f6f8b", ":"),
+    "fastclip cold": ("fastclip, no picture cached", "#1f6f8b", ":"),
 }
 
 
