@@ -12,10 +12,9 @@ import os
 import re
 import shutil
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 from fastclip.errors import UsageError
@@ -64,8 +63,8 @@ class Entry:
     """One thing in the cache.
 
     Attributes:
-        path: a file, or the folder of a graph.
-        kind: "view", "manifest", "psnr", "graph", "operator", "fact" or "left over" (of a
+        path: a file, or the folder of a graph or of facts.
+        kind: "view", "manifest", "psnr", "graph", "operator", "facts" or "left over" (of a
             process that was killed).
         what: one line on what it is.
         size: bytes.
@@ -86,12 +85,16 @@ class Entry:
             self.path.unlink(missing_ok=True)
 
 
-FACTS = ("anchors", "headers", "probes", "states", "tokens", "trials")
-"""Rooms of what was found out once (`fastclip.facts`) and is found out again where it is gone."""
-
-
-def _of_room(room: str, path: Path) -> str:
-    return f"{room}: {path.name}"
+FACTS: Mapping[str, str] = {
+    "anchors": "what open_clip says of its published weights",
+    "headers": "names and shapes of checkpoints' tensors",
+    "probes": "engines that passed the probe",
+    "states": "names and shapes of architectures' tensors",
+    "tokens": "token ids of prompts",
+    "trials": "how fast engines are here",
+}
+"""Rooms of what was found out once (`fastclip.facts`) and is found out again where it is gone;
+their files are small and many, so each room is one entry."""
 
 
 def entries(folder: Path) -> list[Entry]:
@@ -102,7 +105,6 @@ def entries(folder: Path) -> list[Entry]:
         "psnr": ("psnr", lambda path: path.name),
         "graphs": ("graph", lambda path: path.name),
         "operators": ("operator", lambda path: path.name),
-        **{room: ("fact", partial(_of_room, room)) for room in FACTS},
     }
     found = []
     for room, (kind, describe) in rooms.items():
@@ -112,6 +114,9 @@ def entries(folder: Path) -> list[Entry]:
                     found.append(_entry(path, "left over", path.name))
                 else:
                     found.append(_entry(path, kind, describe(path)))
+    for room, what in FACTS.items():
+        with suppress(FileNotFoundError):
+            found.append(_entry(folder / room, "facts", what))
     return sorted(found, key=lambda entry: entry.used, reverse=True)
 
 
