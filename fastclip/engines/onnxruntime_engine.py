@@ -39,6 +39,7 @@ class OnnxRuntimeEngine(GraphEngine):
     precisions = ("fp32", "int8")
 
     _quantised: Mapping[str, QuantisedGraph]
+    _fused: Mapping[str, Path]
 
     @classmethod
     def unavailable(cls, device: str) -> str | None:
@@ -52,16 +53,17 @@ class OnnxRuntimeEngine(GraphEngine):
             from fastclip.engines.int8.graph import quantised
 
             self._quantised = {part: quantised(graph) for part, graph in towers.graphs.items()}
+        else:
+            self._fused = {part: _fused(graph) for part, graph in towers.graphs.items()}
 
     def describe(self) -> dict[str, str]:
         import onnxruntime
 
-        described = super().describe() | {"onnxruntime": onnxruntime.__version__}
-        if self.precision == "int8":
-            from fastclip.engines.int8.graph import REVISION
+        from fastclip.engines.int8.graph import REVISION
+        from fastclip.towers.fusing import FUSING_REVISION
 
-            described["int8"] = f"revision {REVISION}"
-        return described
+        made = f"int8 {REVISION}" if self.precision == "int8" else f"fused {FUSING_REVISION}"
+        return super().describe() | {"onnxruntime": onnxruntime.__version__, "graph": made}
 
     def _filled(self, array: npt.NDArray[Any], rows: int) -> npt.NDArray[Any]:
         return array if self.precision == "int8" else super()._filled(array, rows)
@@ -75,7 +77,16 @@ class OnnxRuntimeEngine(GraphEngine):
             quantised = self._quantised[part]
             weights = quantise_weights(quantised, weights)
             return _row_by_row(new_session(quantised.path, graph.output, weights))
-        return new_session(graph.path, graph.output, weights)
+        return new_session(self._fused[part], graph.output, weights)
+
+
+def _fused(graph: TowerGraph) -> Path:
+    from fastclip.towers.fusing import fused
+
+    try:
+        return fused(graph).path
+    except Exception as error:
+        raise EngineError(f"the graph cannot be read: {error}", where=graph.path) from error
 
 
 def _row_by_row(session: Session) -> Session:

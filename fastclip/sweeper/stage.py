@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -78,10 +79,11 @@ class Stage:
             engine.open(self.towers, shapes)
         with profile.phase("probe"):
             self._prove(cache_dir)
-        with profile.phase("canary"):
-            self.canary = Canary(
-                self.towers, shapes, engine.precision, text=agenda.text, device=engine.device
-            )
+        # open_clip takes longer to import than all else here; meanwhile views are opened, and the
+        # first checkpoint is read and prepared.
+        pool = ThreadPoolExecutor(1, thread_name_prefix="canary")
+        self._canary = pool.submit(self._make_canary, profile)
+        pool.shutdown(wait=False)
         self.n_prompts = len(agenda.ids)
         self.text_batches: list[TextBatch] = plan_text_batches(
             agenda.ids,
@@ -102,6 +104,22 @@ class Stage:
                 f"{self.architecture.name}: {report.explain()}",
                 mend="use --engine torch, and please report this",
             )
+
+    def _make_canary(self, profile: Profile) -> Canary:
+        engine, text = self.engine, self.agenda.text
+        with profile.phase("canary"):
+            return Canary(
+                self.towers, self.shapes, engine.precision, text=text, device=engine.device
+            )
+
+    @property
+    def canary(self) -> Canary:
+        """Waits until it is there.
+
+        Raises:
+            EngineError: open_clip cannot build the architecture here.
+        """
+        return self._canary.result()
 
     def _place(self, store: ViewStore, key: str) -> PlacedView:
         view = store.open(self.agenda.requests[key])

@@ -44,10 +44,7 @@ def export_tower(module: TowerModule, part: str, passes: Sequence[str]) -> Tower
             graph's initializers.
     """
     export = capture(module, part)
-    for name in passes:
-        PASSES.get(name)(export)
-    common_passes.RemoveUnusedNodesPass()(export.model)
-    _drop_unused(export, module, part)
+    run_passes(export, module, part, passes)
     return export
 
 
@@ -78,6 +75,18 @@ def capture(module: TowerModule, part: str) -> TowerExport:
         ) from error
     assert program is not None
     return _collect(program.model, module, part)
+
+
+def run_passes(export: TowerExport, module: TowerModule, part: str, passes: Sequence[str]) -> None:
+    """Run passes over a captured tower and leave nothing behind that they made superfluous.
+
+    Raises:
+        EngineError: a weight that matters is not among the graph's initializers.
+    """
+    for name in passes:
+        PASSES.get(name)(export)
+    common_passes.RemoveUnusedNodesPass()(export.model)
+    _drop_unused(export, module, part)
 
 
 def serialised(export: TowerExport, folder: Path, part: str) -> tuple[TowerGraph, bytes]:

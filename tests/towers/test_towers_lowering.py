@@ -25,7 +25,6 @@ from fastclip.towers import TowerGraph, Towers, lowering, pack
 from fastclip.towers.half_types import HALF
 from fastclip.towers.lowering import lowered
 from fastclip.towers.module import build_module
-from fastclip.towers.passes import DEFAULT_PASSES
 
 TowersOf = Callable[..., Towers]
 FLOAT, FLOAT16 = ir.DataType.FLOAT, ir.DataType.FLOAT16
@@ -185,12 +184,14 @@ def test_weights_of_products_are_declared_half(towers_of: TowersOf) -> None:
 
 def test_bfloat16_keeps_what_onnx_has_no_bfloat16_for(towers_of: TowersOf) -> None:
     """Conv has none before opset 22."""
-    convolving = [name for name in DEFAULT_PASSES if name != "patch_product"]
-    low = lowered(towers_of("vit", passes=convolving).visual, "bf16")
-    assert low.initializers["visual/conv1.weight"][1] == "float32"
+    convolving = lowered(towers_of("resnet", text=False).visual, "bf16").initializers
+    assert convolving["visual/conv1.weight"][1] == "float32"
+    assert convolving["visual/attnpool.c_proj.weight"][1] == "float32"  # the final projection
     low = lowered(towers_of("vit").visual, "bf16")
     assert low.initializers["visual/conv1.weight.T"][1] == "bfloat16"
-    assert "float16" not in {dtype for _, dtype in low.initializers.values()}
+    dtypes = Counter(dtype for _, dtype in low.initializers.values())
+    # The patches' product, attention's four and the MLP's two, with their biases; keys have none.
+    assert dtypes["bfloat16"] == 2 * 7 - 1 and dtypes["float16"] == 0
 
 
 def test_weights_have_no_data_and_fill_one_range(towers_of: TowersOf) -> None:

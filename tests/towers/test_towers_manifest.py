@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
+import torch
 from tower_helpers import example_ids, example_pixels, info_of, run_graph
 
 from fastclip.errors import CheckpointError
@@ -14,7 +15,17 @@ from fastclip.towers import Manifest, Recipe, Towers, pack
 from fastclip.towers.manifest import adapt, compose, manifest_from_json, manifest_to_json
 from fastclip.towers.module import build_module
 from fastclip.towers.random_state import lively_state
-from fastclip.towers.recipes import concat, evaluate, reshape, shape_of, tensor, transpose
+from fastclip.towers.recipes import (
+    concat,
+    evaluate,
+    part,
+    patch_bias,
+    patch_weight,
+    reshape,
+    shape_of,
+    tensor,
+    transpose,
+)
 
 TowersOf = Callable[..., Towers]
 
@@ -45,6 +56,46 @@ def test_recipes_do_what_numpy_does() -> None:
     assert evaluate(tensor("a"), ARRAYS) is ARRAYS["a"]
     large = np.random.default_rng(0).normal(size=(300, 70)).astype(np.float32)
     np.testing.assert_array_equal(evaluate(transpose(tensor("c")), {"c": large}), large.T)
+
+
+def test_parts_are_equal_rows_and_of_a_join_its_arrays() -> None:
+    whole = {"w": np.arange(18, dtype=np.float32).reshape(6, 3)}
+    for i in range(3):
+        got = evaluate(part(tensor("w"), i, 3), whole)
+        np.testing.assert_array_equal(got, whole["w"][2 * i : 2 * i + 2])
+    assert shape_of(part(tensor("w"), 0, 3), info_of(whole)) == (2, 3)
+    assert shape_of(part(tensor("w"), 0, 4), info_of(whole)) is None
+    joined = {"w": concat(tensor("q"), tensor("k"), tensor("v"))}
+    manifest = Manifest({"p": transpose(part(tensor("w"), 1, 3))}, {"p": (3, 2)})
+    assert compose(manifest, joined).recipes == {"p": transpose(tensor("k"))}
+
+
+@pytest.mark.parametrize("bias", [None, "bias"])
+def test_patches_of_bytes_give_what_the_convolution_gives(bias: str | None) -> None:
+    """Against torch's convolution of normalised pixels in float64; arrays and tensors alike."""
+    generator = np.random.default_rng(0)
+    mean, std = (0.48, 0.46, 0.41), (0.27, 0.26, 0.28)
+    arrays = {
+        "weight": generator.standard_normal((7, 3, 4, 2), dtype=np.float32),
+        "bias": generator.standard_normal(7, dtype=np.float32),
+    }
+    pixels = generator.integers(0, 256, (5, 3, 4, 2), dtype=np.uint8)
+    normalised = (pixels / 255 - np.reshape(mean, (3, 1, 1))) / np.reshape(std, (3, 1, 1))
+    weight64, bias64 = (torch.from_numpy(arrays[k]).double() for k in ("weight", "bias"))
+    expected = torch.conv2d(torch.from_numpy(normalised), weight64, bias64 if bias else None)
+    patches = (pixels.transpose(0, 2, 3, 1).reshape(5, -1).astype(np.float64) - 128) / 128
+    recipes = (
+        patch_weight(tensor("weight"), mean, std),
+        patch_bias(tensor("weight"), tensor(bias) if bias else None, mean, std),
+    )
+    for given in (arrays, {k: torch.from_numpy(v) for k, v in arrays.items()}):
+        weight, offset = (np.asarray(evaluate(recipe, given)) for recipe in recipes)
+        assert weight.dtype == offset.dtype == np.float32 and weight.flags.c_contiguous
+        got = patches @ weight.astype(np.float64) + offset
+        np.testing.assert_allclose(got, expected.numpy().reshape(5, 7), rtol=1e-6, atol=1e-6)
+    assert [shape_of(recipe, info_of(arrays)) for recipe in recipes] == [(24, 7), (7,)]
+    manifest = Manifest({"w": recipes[0], "b": recipes[1]}, {"w": (24, 7), "b": (7,)})
+    assert manifest_from_json(json.loads(json.dumps(manifest_to_json(manifest)))) == manifest
 
 
 def test_shapes_that_do_not_join_have_none() -> None:
