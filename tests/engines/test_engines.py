@@ -213,6 +213,8 @@ def test_a_graph_onnxruntime_cannot_read_is_an_engine_error(tmp_path: Path) -> N
     cut = tmp_path / "visual.onnx"
     cut.write_bytes(towers.visual.path.read_bytes()[:1000])
     broken = replace(towers, visual=replace(towers.visual, path=cut))
-    with OnnxRuntimeEngine(threads=1) as engine:
-        with pytest.raises(EngineError, match=r"visual\.onnx"):
-            engine.open(broken, SHAPES)
+    with (
+        OnnxRuntimeEngine(threads=1) as engine,
+        pytest.raises(EngineError, match=r"visual\.onnx"),
+    ):
+        engine.open(broken, SHAPES)
