@@ -82,7 +82,7 @@ class Stage:
         # open_clip takes longer to import than all else here; meanwhile views are opened, and the
         # first checkpoint is read and prepared.
         pool = ThreadPoolExecutor(1, thread_name_prefix="canary")
-        self._canary = pool.submit(self._make_canary, profile)
+        self._canary = pool.submit(self._make_canary)
         pool.shutdown(wait=False)
         self.n_prompts = len(agenda.ids)
         self.text_batches: list[TextBatch] = plan_text_batches(
@@ -105,12 +105,9 @@ class Stage:
                 mend="use --engine torch, and please report this",
             )
 
-    def _make_canary(self, profile: Profile) -> Canary:
+    def _make_canary(self) -> Canary:
         engine, text = self.engine, self.agenda.text
-        with profile.phase("canary"):
-            return Canary(
-                self.towers, self.shapes, engine.precision, text=text, device=engine.device
-            )
+        return Canary(self.towers, self.shapes, engine.precision, text=text, device=engine.device)
 
     @property
     def canary(self) -> Canary:
