@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,8 @@ import open_clip
 import pytest
 
 from fastclip.errors import RefusalError, UsageError
+from fastclip.towers import tokenizers
+from fastclip.towers.base import Architecture
 from fastclip.towers.identify import architecture_of
 from fastclip.towers.tokenizers import end_of_text, load_tokenizer, token_ids, tokenizer_problem
 
@@ -76,3 +79,39 @@ def test_end_of_text_follows_the_pooling() -> None:
     assert end_of_text(eos, ids).tolist() == [2, 1]
     last = {"text_cfg": {"pool_type": "last"}}
     assert end_of_text(last, ids).tolist() == [3, 3]
+
+
+def test_token_ids_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Until prompts, context length or the tokenizer's own files are others."""
+    asked: list[str] = []
+
+    def fake(architecture: Architecture) -> Any:
+        asked.append(architecture.name)
+        length = architecture.config["text_cfg"].get("context_length", 77)
+        return lambda prompts: np.arange(len(prompts) * length).reshape(len(prompts), length)
+
+    files = tmp_path / "tokenizer"
+    files.mkdir()
+    (files / "tokenizer.json").write_text("{}")
+    architecture = architecture_of("ViT-B-32", str(files))
+    monkeypatch.setattr(tokenizers, "load_tokenizer", fake)
+    first = token_ids(architecture, PROMPTS, tmp_path)
+    second = token_ids(architecture, PROMPTS, tmp_path)
+    assert len(asked) == 1
+    for one, other in zip(first, second, strict=True):
+        assert one.dtype == other.dtype == np.int64
+        np.testing.assert_array_equal(one, other)
+    token_ids(architecture, PROMPTS[::-1], tmp_path)
+    shorter = {**architecture.config["text_cfg"], "context_length": 9}
+    token_ids(
+        replace(architecture, config={**architecture.config, "text_cfg": shorter}),
+        PROMPTS,
+        tmp_path,
+    )
+    (files / "tokenizer.json").write_text('{"version": 2}')
+    token_ids(architecture, PROMPTS, tmp_path)
+    assert len(asked) == 4
+    for file in (tmp_path / "tokens").iterdir():
+        file.write_bytes(b"cut short")
+    np.testing.assert_array_equal(token_ids(architecture, PROMPTS, tmp_path)[0], first[0])
+    assert len(asked) == 5
