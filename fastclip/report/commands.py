@@ -70,7 +70,7 @@ def _words(name: str, value: Any) -> Iterator[str]:
         yield flag
     elif name in ("steps", "epochs"):
         yield from (flag, ":".join("" if end is None else str(end) for end in value))
-    elif name == "tasks":
+    elif name in ("tasks", "without"):
         yield from (flag, ",".join(value))
     elif isinstance(value, list):
         for item in value:

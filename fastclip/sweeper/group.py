@@ -120,7 +120,7 @@ class GroupSweep:
         if "read-ahead" in self.books.settled.without:
             return InTurn(self._read, memories[0])
         read = self._read
-        if engine.prepares_ahead and len(checkpoints) > 1:
+        if engine.prepares_ahead and not engine.takes_stored and len(checkpoints) > 1:
             if room_to_prepare(towers):
                 read = self._read_and_prepare
             else:

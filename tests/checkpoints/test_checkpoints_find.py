@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 import torch
@@ -298,6 +299,27 @@ class TestAnchors:
         with pytest.raises(RefusalError, match="not in the local cache") as caught:
             find(["openclip:ViT-L-14/openai"])
         assert "HF_HOME" in str(caught.value)
+
+    def test_absent_ones_are_told_where_none_shall_be_downloaded(
+        self, state: dict[str, torch.Tensor], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def refuse(*_: object) -> NoReturn:
+            raise AssertionError("asked for a download")
+
+        hub = tmp_path / "hub"
+        monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(hub))
+        monkeypatch.setattr("open_clip.pretrained.download_pretrained", refuse)
+        anchor = "openclip:ViT-B-32/openai"
+        found = find([anchor], download=False, cache_dir=tmp_path / "cache")
+        assert found.checkpoints == [] and found.absent == [anchor]
+        snapshot = hub / "models--timm--vit_base_patch32_clip_224.openai" / "snapshots" / "abc"
+        snapshot.mkdir(parents=True)
+        (snapshot.parents[1] / "refs").mkdir()
+        (snapshot.parents[1] / "refs" / "main").write_text("abc")
+        save_file(state, snapshot / "open_clip_model.safetensors")
+        for download in (False, True):
+            found = find([anchor], download=download, cache_dir=tmp_path / "cache")
+            assert [c.anchor for c in found.checkpoints] == [anchor] and found.absent == []
 
     def test_unknown_tags_are_answered_with_those_there_are(self) -> None:
         with pytest.raises(UsageError, match="no weights 'laion9b'") as caught:

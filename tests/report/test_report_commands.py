@@ -26,10 +26,11 @@ def test_the_command_asks_for_the_same_sweep_again(monkeypatch):
         partial=True,
         batch_size=64,
         noise_seeds=2,
+        without=("prompts", "read-ahead"),
     )
     asked = []
 
-    def no_sweep(config, progress=None):
+    def no_sweep(config, progress=None, profile=None):
         asked.append(config)
         raise KeyboardInterrupt
 

@@ -97,7 +97,10 @@ def test_correlations(both: tuple[Path, pd.DataFrame, dict[str, Any]]) -> None:
     for distance, metrics in theirs["iqa"].items():
         for metric, expected in metrics.items():
             found = value(rows, task="iqa", subset="pooled", distance=distance, metric=metric)
-            assert found == pytest.approx(expected, abs=1e-4)
+            # Rounding may turn round two pairs whose distances are nearly equal: of Kendall's 7,140
+            # comparisons that is one, which counts twice.
+            within = 2.01 / 7140 if metric == "krcc" else 1e-4
+            assert found == pytest.approx(expected, abs=within)
 
 
 def test_shape_bias_and_its_decisions(both: tuple[Path, pd.DataFrame, dict[str, Any]]) -> None:
