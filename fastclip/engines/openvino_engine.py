@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Mapping, Sequence
+from importlib.metadata import version
 from importlib.util import find_spec
 from threading import local
 from typing import TYPE_CHECKING, Any
@@ -64,9 +65,7 @@ class OpenVinoEngine(GraphEngine):
         self._models = {part: self._read(part, graph) for part, graph in towers.graphs.items()}
 
     def describe(self) -> dict[str, str]:
-        import openvino as ov
-
-        return super().describe() | {"openvino": ov.__version__}
+        return super().describe() | {"openvino": version("openvino")}
 
     def close(self) -> None:
         self._models = {}

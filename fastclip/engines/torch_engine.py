@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass
+from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -91,9 +92,7 @@ class TorchEngine(Engine):
         return self._run("encode_text", len(ids), pad_rows(ids, batch), pad_rows(eot, batch))
 
     def describe(self) -> dict[str, str]:
-        import torch
-
-        return super().describe() | {"torch": str(torch.__version__)}
+        return super().describe() | {"torch": version("torch")}
 
     def close(self) -> None:
         if self._cores is not None:
