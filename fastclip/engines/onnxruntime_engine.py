@@ -39,7 +39,7 @@ class OnnxRuntimeEngine(GraphEngine):
     precisions = ("fp32", "int8")
 
     _quantised: Mapping[str, QuantisedGraph]
-    _fused: Mapping[str, Path]
+    _fused: Mapping[str, TowerGraph]
 
     @classmethod
     def unavailable(cls, device: str) -> str | None:
@@ -49,12 +49,11 @@ class OnnxRuntimeEngine(GraphEngine):
 
     def open(self, towers: Towers, shapes: Shapes) -> None:
         super().open(towers, shapes)
+        self._fused = {part: _fused(graph) for part, graph in towers.graphs.items()}
         if self.precision == "int8":
             from fastclip.engines.int8.graph import quantised
 
-            self._quantised = {part: quantised(graph) for part, graph in towers.graphs.items()}
-        else:
-            self._fused = {part: _fused(graph) for part, graph in towers.graphs.items()}
+            self._quantised = {part: quantised(graph) for part, graph in self._fused.items()}
 
     def describe(self) -> dict[str, str]:
         import onnxruntime
@@ -62,7 +61,9 @@ class OnnxRuntimeEngine(GraphEngine):
         from fastclip.engines.int8.graph import REVISION
         from fastclip.towers.fusing import FUSING_REVISION
 
-        made = f"int8 {REVISION}" if self.precision == "int8" else f"fused {FUSING_REVISION}"
+        made = f"fused {FUSING_REVISION}"
+        if self.precision == "int8":
+            made += f", int8 {REVISION}"
         return super().describe() | {"onnxruntime": onnxruntime.__version__, "graph": made}
 
     def _filled(self, array: npt.NDArray[Any], rows: int) -> npt.NDArray[Any]:
@@ -77,14 +78,14 @@ class OnnxRuntimeEngine(GraphEngine):
             quantised = self._quantised[part]
             weights = quantise_weights(quantised, weights)
             return _row_by_row(new_session(quantised.path, graph.output, weights))
-        return new_session(self._fused[part], graph.output, weights)
+        return new_session(self._fused[part].path, graph.output, weights)
 
 
-def _fused(graph: TowerGraph) -> Path:
+def _fused(graph: TowerGraph) -> TowerGraph:
     from fastclip.towers.fusing import fused
 
     try:
-        return fused(graph).path
+        return fused(graph)
     except Exception as error:
         raise EngineError(f"the graph cannot be read: {error}", where=graph.path) from error
 
