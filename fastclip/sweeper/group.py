@@ -15,7 +15,16 @@ from fastclip.sweeper.background import Background
 from fastclip.sweeper.config import Settled, SweepConfig
 from fastclip.sweeper.ledger import Ledger
 from fastclip.sweeper.load import Loaded, load
-from fastclip.sweeper.measure import Encoded, encode, prepare, prompt_rows, score, swap, timed
+from fastclip.sweeper.measure import (
+    CanaryError,
+    Encoded,
+    encode_proven,
+    prepare,
+    prompt_rows,
+    score,
+    swap,
+    timed,
+)
 from fastclip.sweeper.profile import Profile
 from fastclip.sweeper.progress import Progress
 from fastclip.sweeper.read_ahead import InTurn, ReadAhead, memories_for, room_to_prepare
@@ -133,7 +142,9 @@ class GroupSweep:
 
     def _read_and_prepare(self, checkpoint: Checkpoint, memory: Memory) -> Loaded:
         loaded = self._read(checkpoint, memory)
-        if self.books.ledger.missing(self.stage.agenda, loaded.checkpoint_id):
+        # The first may be encoded before there is a canary, for which preparing would wait.
+        missing = self.books.ledger.missing(self.stage.agenda, loaded.checkpoint_id)
+        if missing and self.stage.can_prove:
             prepare(self.stage, loaded)
         return loaded
 
@@ -149,6 +160,8 @@ class GroupSweep:
                     work.logit_scale = swap(self.stage, loaded)
                     self._measure(work, loaded, missing)
         except (CheckpointError, EngineError) as error:
+            if isinstance(error, CanaryError):
+                work.step = "swap"
             work.error = error.with_traceback(None)
         self.background.submit(partial(self._conclude, work))
 
@@ -166,7 +179,7 @@ class GroupSweep:
         work.earlier = self.books.ledger.earlier_results(
             self.stage.agenda, loaded.checkpoint_id, missing
         )
-        for encoded in encode(self.stage, missing, loaded.seconds):
+        for encoded in encode_proven(self.stage, missing, loaded):
             spent = dict(loaded.seconds)
             self.background.submit(partial(self._score, work, loaded, encoded, spent))
 

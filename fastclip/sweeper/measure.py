@@ -1,4 +1,4 @@
-"""One checkpoint on its stage: swap, canary, encode, score."""
+"""One checkpoint on its stage: swap, prove, encode, score."""
 
 from __future__ import annotations
 
@@ -15,7 +15,6 @@ from fastclip.engines.memory import release_freed_memory
 from fastclip.engines.text_batches import encode_prompts, select_text_batches
 from fastclip.errors import CheckpointError, EngineError
 from fastclip.evaluators.base import Result
-from fastclip.parity.base import ParityReport
 from fastclip.sweeper.load import Loaded, Ready
 from fastclip.sweeper.stage import Stage, Unit
 from fastclip.towers.recipes import pack
@@ -99,52 +98,50 @@ def prepare(stage: Stage, loaded: Loaded) -> None:
 
 
 def swap(stage: Stage, loaded: Loaded) -> float | None:
-    """Put a checkpoint's weights into the engine and prove it; returns exp(logit scale).
+    """Put a checkpoint's weights into the engine; returns exp(logit scale).
 
-    Releases `loaded` when done: from then on only the engine holds the weights, and there is room
-    for the next checkpoint's.
+    What is encoded then counts only once `prove` has said that they are the right ones.
 
     Raises:
-        CheckpointError: weights hold NaN, or the canary failed.
+        CheckpointError: weights hold NaN.
         EngineError: the engine does not take them.
     """
     if loaded.refusal is not None:
         raise loaded.refusal
     if loaded.ready is not None:
-        report, scale = _swap_prepared(stage, loaded, loaded.ready)
-    else:
-        report, scale = _swap_now(stage, loaded)
+        with timed(loaded.seconds, "swap"):
+            stage.engine.load(loaded.ready.weights)
+        return loaded.ready.logit_scale
+    with timed(loaded.seconds, "pack"):
+        loaded.tensors = dict(stage.engine.upload(loaded.tensors))
+        packed = pack(stage.engine.manifest(loaded.towers), loaded.tensors)
+    with timed(loaded.seconds, "swap"):
+        stage.engine.load(packed)
+    return logit_scale(packed)
+
+
+def prove(stage: Stage, loaded: Loaded) -> None:
+    """Compare the engine, a checkpoint's weights in it, with open_clip's module.
+
+    Waits for the canary where it is not there yet. Releases `loaded` when done: from then on only
+    the engine holds the weights, and there is room for the next checkpoint's.
+
+    Raises:
+        CheckpointError: the canary failed.
+        EngineError: open_clip cannot build the architecture here.
+    """
+    with timed(loaded.seconds, "canary"):
+        if loaded.ready is not None:
+            report = stage.canary.compare(stage.engine, loaded.ready.reference)
+        else:
+            module_tensors = pack(loaded.towers.module_manifest, loaded.tensors)
+            report = stage.canary.check(stage.engine, module_tensors)
+            del module_tensors
     loaded.release()
+    release_freed_memory()
     loaded.canary = dict(report.figures)
     if not report.passed:
         raise CanaryError(report.figures, report.explain(), str(loaded.checkpoint.path))
-    return scale
-
-
-def _swap_prepared(stage: Stage, loaded: Loaded, ready: Ready) -> tuple[ParityReport, float | None]:
-    with timed(loaded.seconds, "swap"):
-        stage.engine.load(ready.weights)
-    with timed(loaded.seconds, "canary"):
-        report = stage.canary.compare(stage.engine, ready.reference)
-    return report, ready.logit_scale
-
-
-def _swap_now(stage: Stage, loaded: Loaded) -> tuple[ParityReport, float | None]:
-    seconds = loaded.seconds
-    with timed(seconds, "pack"):
-        tensors = stage.engine.upload(loaded.tensors)
-        loaded.tensors = {}
-        packed = pack(stage.engine.manifest(loaded.towers), tensors)
-    scale = logit_scale(packed)
-    with timed(seconds, "swap"):
-        stage.engine.load(packed)
-    del packed
-    with timed(seconds, "canary"):
-        module_tensors = pack(loaded.towers.module_manifest, tensors)
-        report = stage.canary.check(stage.engine, module_tensors)
-    del module_tensors, tensors
-    release_freed_memory()
-    return report, scale
 
 
 def logit_scale(packed: Mapping[str, Any]) -> float | None:
@@ -187,6 +184,32 @@ def encode(stage: Stage, units: Sequence[Unit], seconds: dict[str, float]) -> It
             if last_use[key] is unit or "shared-views" in stage.without:
                 embeddings.pop(key)
         yield Encoded(unit, mine, texts, spent, pictures)
+
+
+def encode_proven(stage: Stage, units: Sequence[Unit], loaded: Loaded) -> Iterator[Encoded]:
+    """`encode`, but nothing is given out before `prove`.
+
+    Which is first, unless open_clip is still being imported: encoding need not wait for that.
+
+    Raises:
+        CheckpointError, EngineError: as `prove`.
+    """
+    held: list[Encoded] = []
+    proven = False
+    if stage.can_prove:
+        prove(stage, loaded)
+        proven = True
+    for encoded in encode(stage, units, loaded.seconds):
+        held.append(encoded)
+        if not proven and stage.can_prove:
+            prove(stage, loaded)
+            proven = True
+        if proven:
+            yield from held
+            held.clear()
+    if not proven:
+        prove(stage, loaded)
+    yield from held
 
 
 def score(

@@ -80,7 +80,7 @@ class Stage:
         with profile.phase("probe"):
             self._prove(cache_dir)
         # open_clip takes longer to import than all else here; meanwhile views are opened, and the
-        # first checkpoint is read and prepared.
+        # first checkpoint is read and encoded.
         pool = ThreadPoolExecutor(1, thread_name_prefix="canary")
         self._canary = pool.submit(self._make_canary)
         pool.shutdown(wait=False)
@@ -108,6 +108,11 @@ class Stage:
     def _make_canary(self) -> Canary:
         engine, text = self.engine, self.agenda.text
         return Canary(self.towers, self.shapes, engine.precision, text=text, device=engine.device)
+
+    @property
+    def can_prove(self) -> bool:
+        """Whether the canary is there, so that asking for it does not wait."""
+        return self._canary.done()
 
     @property
     def canary(self) -> Canary:
