@@ -160,14 +160,15 @@ def encode(stage: Stage, units: Sequence[Unit], seconds: dict[str, float]) -> It
         units: evaluators that come after another come after it here.
         seconds: per stage, added to.
     """
-    if "prompts" not in stage.without:
-        texts, text_seconds = _encode_texts(stage, units, seconds)
+    texts, text_seconds = None, 0.0
     embeddings: dict[str, npt.NDArray[np.float32]] = {}
     cost: dict[str, float] = {}
     last_use = {key: unit for unit in units for key in unit.views.values()}
     for unit in units:
         if "prompts" in stage.without:
             texts, text_seconds = _encode_texts(stage, [unit], seconds)
+        elif texts is None and unit.prompt_rows.size:
+            texts, text_seconds = _encode_texts(stage, units, seconds)
         pictures = 0
         for key in unit.views.values():
             if key not in embeddings:
