@@ -43,17 +43,16 @@ def decode_rgb(encoded: bytes, name: str) -> UInt8Array:
         ) from error
 
 
-def stored_mode(encoded: bytes) -> str | None:
+def stored_mode(encoded: bytes) -> str:
     """Pillow's mode of the stored picture ("RGB", "L", "P", "RGBA", ...); decodes nothing.
 
     open_clip resizes in this mode and converts after; fastclip converts first. For any mode but
-    "RGB" that is a deviation, which the sweep counts. None where the bytes are no picture file
-    (rows of an array set are RGB by definition).
-    """
-    from PIL import Image, UnidentifiedImageError
+    "RGB" that is a deviation, which the sweep counts.
 
-    try:
-        with Image.open(io.BytesIO(encoded)) as image:
-            return image.mode
-    except UnidentifiedImageError:
-        return None
+    Args:
+        encoded: a picture file that can be decoded.
+    """
+    from PIL import Image
+
+    with Image.open(io.BytesIO(encoded)) as image:
+        return image.mode

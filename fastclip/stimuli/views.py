@@ -266,7 +266,8 @@ class ViewStore:
             except DataError as error:
                 bad[row] = f"{source.name(row)}: {error.what}"
                 return UNKNOWN
-            return SOUND if stored_mode(encoded) in (None, "RGB") else SOUND_NOT_RGB
+            # Pixels are no file, though some begin like one.
+            return SOUND if source.raw or stored_mode(encoded) == "RGB" else SOUND_NOT_RGB
 
         unknown = [row for row, letter in enumerate(checked) if letter == UNKNOWN]
         for row, letter in zip(unknown, in_order(decode, unknown, self.threads), strict=True):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import io
 import os
 import time
 from hashlib import blake2b
@@ -248,6 +249,21 @@ def test_open_views_are_shared_and_array_sets_work(tmp_path: Path) -> None:
     view = store.open(request)
     assert store.open(request) is view
     assert np.array_equal(view.pixels[0:6], planes.transpose(0, 2, 3, 1))
+
+
+def test_pixels_that_begin_like_a_file_are_pixels(tmp_path: Path) -> None:
+    """Of 50,000 pictures some begin with a PCX file's mark, and one of those with a wrong mode."""
+    header = np.zeros(128, np.uint8)
+    header[[0, 1, 2, 3, 8, 10, 65]] = [10, 5, 1, 7, 31, 31, 9]
+    array = np.zeros((1, 32, 32, 3), np.uint8)
+    array.reshape(-1)[:128] = header
+    with pytest.raises(OSError, match="unknown PCX mode"):
+        Image.open(io.BytesIO(array.tobytes()))
+    path = tmp_path / "test"
+    path.write_bytes(b"stands for the pickle")
+    pictures = ArrayPictures(array, ["p"], path)
+    check = ViewStore().check_pictures([pictures])[0]
+    assert not check.bad and not check.not_rgb
 
 
 def test_results_come_in_order_and_errors_stop_the_work() -> None:
