@@ -34,9 +34,14 @@ def main() -> int:
 def n(found: dict[str, float] | float, digits: int = 3) -> str:
     """A median, with its range where there is one."""
     if not isinstance(found, dict):
-        return f"{found:.{digits}g}"
-    low, high = (f"{found[key]:.{digits}g}" for key in ("least", "most"))
-    return f"{found['median']:.{digits}g}" + (f" ({low} to {high})" if low != high else "")
+        return short(found, digits)
+    low, high = (short(found[key], digits) for key in ("least", "most"))
+    return short(found["median"], digits) + (f" ({low} to {high})" if low != high else "")
+
+
+def short(value: float, digits: int) -> str:
+    """As many digits, but no exponent for thousands."""
+    return f"{value:,.0f}" if value >= 1000 else f"{value:.{digits}g}"
 
 
 def percent(found: dict[str, float] | None) -> str:
@@ -73,6 +78,7 @@ def sweep_speed(body: dict[str, Any]) -> Iterator[Row]:
         faster = row["times_faster"]
         for peer, side, ratios in ((p, s, faster[p][s]) for p in faster for s in faster[p]):
             each = [n(row["sides"][one]["checkpoint"]["median"]) for one in (peer, side)]
+            apart = row["agreement"][peer if side.endswith("fp32") else side]["same_pictures"]
             yield (
                 f"{row['workload']} ({row['checkpoints'][side]} checkpoints)",
                 peer,
@@ -80,7 +86,7 @@ def sweep_speed(body: dict[str, Any]) -> Iterator[Row]:
                 f"{row['pictures']:,}, {row['prompts']:,}",
                 ", ".join(each),
                 *(f"{n(ratios[kind])} x" for kind in ("checkpoint", "whole", "full_size", "cpu")),
-                n(row["agreement"][peer]["same_pictures"]["difference"], 1),
+                n(apart["difference"], 1),
             )
 
 

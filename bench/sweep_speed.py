@@ -130,8 +130,7 @@ def compare(name: str, load: Workload, options: Any, report: Report) -> None:
         "workload": name,
         "model": load.model,
         "fraction": load.fraction,
-        "pictures": sets.pairs + sets.pairs // 120 if load.quality_only else sets.pictures,
-        "prompts": 0 if load.quality_only else sets.prompts,
+        **dict(zip(("pictures", "prompts"), encoded(load, sets), strict=True)),
         "checkpoints": {side: checkpoints_of(side, load) for side in sides},
         "loop": load.loop,
         "loop_workers": request.workers,
@@ -145,6 +144,13 @@ def compare(name: str, load: Workload, options: Any, report: Report) -> None:
         "engine": engine_share(folder / "fastclip-fp32-0" / "out"),
     }
     report.add("sweeps", row)
+
+
+def encoded(load: Workload, sets: workload.Sets) -> tuple[int, int]:
+    """Distinct pictures and prompts of one checkpoint."""
+    if load.quality_only:
+        return sets.pairs + sets.pairs // 120, 0
+    return sets.zero_shot if load.loop == "clip_benchmark" else (sets.pictures, sets.prompts)
 
 
 def make_request(work: Path, load: Workload) -> tuple[Request, workload.Sets]:

@@ -32,7 +32,8 @@ FULL_PAIRS, FULL_CUE, FULL_CIFAR = (25, 120), 384, 916
 class Sets:
     """Three data sets in their published layouts, and what a checkpoint costs on them.
 
-    `pictures` is distinct pictures with one noisy level, `prompts` distinct prompts.
+    `pictures` is distinct pictures with one noisy level, `prompts` distinct prompts; `zero_shot`
+    both of the CIFAR set alone.
     """
 
     tid: Path
@@ -41,6 +42,7 @@ class Sets:
     pairs: int
     pictures: int
     prompts: int
+    zero_shot: tuple[int, int]
 
 
 def shared() -> Path | None:
@@ -70,6 +72,7 @@ def make_sets(work: Path, fraction: float = 1.0) -> Sets:
         pairs=references * FULL_PAIRS[1],
         pictures=references * (1 + FULL_PAIRS[1]) + cue + 2 * cifar,
         prompts=cue_classes * CUE_TEMPLATES + cifar_classes * CIFAR_TEMPLATES,
+        zero_shot=(2 * cifar, cifar_classes * CIFAR_TEMPLATES),
     )
 
 
