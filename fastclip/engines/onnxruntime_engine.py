@@ -49,7 +49,7 @@ class OnnxRuntimeEngine(GraphEngine):
 
     def open(self, towers: Towers, shapes: Shapes) -> None:
         super().open(towers, shapes)
-        self._fused = {part: _fused(graph) for part, graph in towers.graphs.items()}
+        self._fused = {part: _fuse(graph) for part, graph in towers.graphs.items()}
         if self.precision == "int8":
             from fastclip.engines.int8.graph import quantised
 
@@ -58,11 +58,12 @@ class OnnxRuntimeEngine(GraphEngine):
     def describe(self) -> dict[str, str]:
         import onnxruntime
 
-        from fastclip.engines.int8.graph import REVISION
         from fastclip.towers.fusing import FUSING_REVISION
 
         made = f"fused {FUSING_REVISION}"
         if self.precision == "int8":
+            from fastclip.engines.int8.graph import REVISION
+
             made += f", int8 {REVISION}"
         return super().describe() | {"onnxruntime": onnxruntime.__version__, "graph": made}
 
@@ -81,7 +82,7 @@ class OnnxRuntimeEngine(GraphEngine):
         return new_session(self._fused[part].path, graph.output, weights)
 
 
-def _fused(graph: TowerGraph) -> TowerGraph:
+def _fuse(graph: TowerGraph) -> TowerGraph:
     from fastclip.towers.fusing import fused
 
     try:

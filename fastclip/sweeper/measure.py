@@ -130,6 +130,7 @@ def prove(stage: Stage, loaded: Loaded) -> None:
         CheckpointError: the canary failed.
         EngineError: open_clip cannot build the architecture here.
     """
+    prepared = loaded.ready is not None
     with timed(loaded.seconds, "canary"):
         if loaded.ready is not None:
             report = stage.canary.compare(stage.engine, loaded.ready.reference)
@@ -138,7 +139,8 @@ def prove(stage: Stage, loaded: Loaded) -> None:
             report = stage.canary.check(stage.engine, module_tensors)
             del module_tensors
     loaded.release()
-    release_freed_memory()
+    if not prepared:  # `prepare` did it in the reader's thread
+        release_freed_memory()
     loaded.canary = dict(report.figures)
     if not report.passed:
         raise CanaryError(report.figures, report.explain(), str(loaded.checkpoint.path))
@@ -195,22 +197,14 @@ def encode_proven(stage: Stage, units: Sequence[Unit], loaded: Loaded) -> Iterat
     Raises:
         CheckpointError, EngineError: as `prove`.
     """
+    encoding = encode(stage, units, loaded.seconds)
     held: list[Encoded] = []
-    proven = False
-    if stage.can_prove:
-        prove(stage, loaded)
-        proven = True
-    for encoded in encode(stage, units, loaded.seconds):
+    while not stage.can_prove and (encoded := next(encoding, None)) is not None:
         held.append(encoded)
-        if not proven and stage.can_prove:
-            prove(stage, loaded)
-            proven = True
-        if proven:
-            yield from held
-            held.clear()
-    if not proven:
-        prove(stage, loaded)
+    prove(stage, loaded)
     yield from held
+    held.clear()
+    yield from encoding
 
 
 def score(

@@ -62,36 +62,52 @@ def test_nothing_is_given_out_before_the_proof(
     assert ", ".join(events) == expected
 
 
+@pytest.fixture
+def made(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """When the canary, which takes its time, was there."""
+    moments: list[float] = []
+    make = Canary.__init__
+
+    def slow(self: Canary, *args: Any, **options: Any) -> None:
+        time.sleep(1.5)
+        make(self, *args, **options)
+        moments.append(time.monotonic())
+
+    monkeypatch.setattr(Canary, "__init__", slow)
+    return moments
+
+
 def test_the_first_checkpoint_is_encoded_while_the_canary_is_made(
     run_folder: Path,
     sets: tuple[str, ...],
     shared_cache: Path,
     tmp_path: Path,
+    made: list[float],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Every record is there although the canary took its time, and none before it."""
-    moments: dict[str, float] = {}
-    make, encode_view = Canary.__init__, measure._encode_view
-
-    def slow(self: Canary, *args: Any, **options: Any) -> None:
-        time.sleep(1.5)
-        make(self, *args, **options)
-        moments["canary"] = time.monotonic()
-        moments["records"] = sum(1 for _ in (tmp_path / "records").glob("*/*.json"))
+    encoded: list[float] = []
+    records: list[int] = []
+    encode_view, prove = measure._encode_view, measure.prove
 
     def encode(stage: Any, key: str) -> Any:
-        moments.setdefault("encoded", time.monotonic())
+        encoded.append(time.monotonic())
         return encode_view(stage, key)
 
-    monkeypatch.setattr(Canary, "__init__", slow)
+    def look(stage: Any, loaded: Any) -> None:
+        records.append(sum(1 for _ in (tmp_path / "records").glob("*/*.json")))
+        prove(stage, loaded)
+
     monkeypatch.setattr(measure, "_encode_view", encode)
+    monkeypatch.setattr(measure, "prove", look)
     rows = fastclip.sweep(run_folder, tmp_path, data=sets, cache_dir=shared_cache)
     assert not rows.attrs["failures"]
-    assert moments["encoded"] < moments["canary"]
-    assert moments["records"] == 0
+    assert encoded[0] < made[0]
+    assert records[0] == 0
     assert rows["checkpoint"].nunique() == 3
 
 
+@pytest.mark.usefixtures("made")
 def test_a_proof_that_fails_late_leaves_no_record(
     run_folder: Path,
     sets: tuple[str, ...],
@@ -99,14 +115,7 @@ def test_a_proof_that_fails_late_leaves_no_record(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    make = Canary.__init__
-
-    def slow(self: Canary, *args: Any, **options: Any) -> None:
-        time.sleep(1.5)
-        make(self, *args, **options)
-
     failed = ParityReport(False, {"image_relative_l2": 1.0}, {"image_relative_l2": 1e-4}, 0.0)
-    monkeypatch.setattr(Canary, "__init__", slow)
     monkeypatch.setattr(Canary, "compare", lambda *args: failed)
     rows = fastclip.sweep(run_folder, tmp_path, data=sets, cache_dir=shared_cache)
     assert len(rows.attrs["failures"]) == 3
