@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fastclip.errors import DataError, RefusalError
-from fastclip.files import digest_of
+from fastclip.files import digest_of, locked
 from fastclip.machine import usable_cores
 from fastclip.stimuli.base import PictureSource, Pixels, PixelSpec, View
 from fastclip.stimuli.budget import Budget
@@ -223,8 +223,13 @@ class ViewStore:
         on_disk = header is not None and header.stored
         mode = self.budget.mode(_most_bytes(request), on_disk)
         maker = self.maker(request)
-        if header is None or not (header.stored or mode == "generated"):
-            header = self._make(maker, path, key, stored=mode != "generated")
+        if not _serves(header, mode):
+            # Of several processes on a machine one makes it, and the others find it made.
+            with _writing(self.cache_dir), locked(self.cache_dir / "locks" / "views"):
+                header = read_header(path)
+                if not _serves(header, mode):
+                    header = self._make(maker, path, key, stored=mode != "generated")
+        assert header is not None
         index = read_index(path, header)
         if mode == "generated":
             maker.prepare()
@@ -280,6 +285,11 @@ class ViewStore:
 
     def _path(self, key: str) -> Path:
         return self.cache_dir / "views" / f"{key}{SUFFIX}"
+
+
+def _serves(header: Header | None, mode: str) -> bool:
+    """Whether a view's file is there, with its pixels where the mode reads them."""
+    return header is not None and (header.stored or mode == "generated")
 
 
 def _most_bytes(request: ViewRequest) -> int:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fastclip.errors import EngineError
-from fastclip.files import canonical_json, digest_of, write_atomic
+from fastclip.files import canonical_json, digest_of, locked, write_atomic
 from fastclip.towers.base import Architecture, Manifest, Recipe, TowerGraph, Towers
 from fastclip.towers.configs import is_custom_text, is_dynamic_text
 from fastclip.towers.manifest import compose, manifest_from_json, manifest_to_json
@@ -104,7 +104,10 @@ class _Shelf:
         """The graph of "visual" or "text" with its manifest in open_clip's naming."""
         description = self.folder / f"{part}.json"
         if not description.is_file():
-            self._export(part)
+            # Of several processes on a machine one exports, and the others find it done.
+            with locked(self.folder.parent.parent / "locks" / f"graph-{self.folder.name}"):
+                if not description.is_file():
+                    self._export(part)
         value = json.loads(description.read_text())
         graph = _graph_from_json(self.folder, value["graph"])
         return graph, manifest_from_json(value["manifest"])
