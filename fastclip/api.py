@@ -50,7 +50,7 @@ def sweep(
         checkpoints=tuple(str(one) for one in several), output_dir=Path(output_dir), **options
     )
     outcome = run(config, progress)
-    rows = read_table(config.output_dir) if outcome.rows is None else outcome.rows
+    rows = read_table(config.output_dir)
     rows.attrs["failures"] = outcome.failures
     return rows
 
@@ -71,6 +71,10 @@ def _plain(name: str, value: Any) -> Any:
         return ",".join(map(str, levels))
     if name in ("steps", "epochs") and isinstance(value, str):
         return parse_range(value)
+    if name == "shard" and isinstance(value, str):
+        from fastclip.cli.execution import parse_shard
+
+        return parse_shard(value)
     if name == "batch_size" and value == "auto":
         return None
     return str(value) if isinstance(value, PathLike) else value

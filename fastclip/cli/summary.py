@@ -23,6 +23,9 @@ HEADLINES: tuple[tuple[str, str, dict[str, str | None], str], ...] = (
     ("robustness", "drop_rel", {}, "relative drop"),
 )
 
+MOST_TABLES = 20
+"""Runs that are shown; a series may have thousands."""
+
 COLUMNS = [
     *("run", "arch", "checkpoint", "step", "epoch", "dataset", "task", "metric", "value"),
     *("subset", "distance", "category", "distortion", "level", "noise_seed", "protocol_id"),
@@ -32,10 +35,10 @@ COLUMNS = [
 
 def print_summary(out: Path, outcome: Outcome) -> None:
     """A table per run and architecture, then counts, failures and where the rows are."""
-    import pandas as pd
+    from fastclip.results.table import read_table
 
     shown = [("metric", "in", sorted({metric for _, metric, _, _ in HEADLINES}))]
-    print_curves(pd.read_parquet(out / "results.parquet", columns=COLUMNS, filters=shown))
+    print_curves(read_table(out, COLUMNS, shown))
     for name, error in outcome.failures.items():
         click.echo(f"failed: {name}: {error}", err=True)
     click.echo(
@@ -50,7 +53,8 @@ def print_curves(rows: pd.DataFrame) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    for (run, arch), group in rows.groupby(["run", "arch"], sort=False):
+    curves = list(rows.groupby(["run", "arch"], sort=False))
+    for (run, arch), group in curves[:MOST_TABLES]:
         count = group["checkpoint"].nunique()
         checkpoints = f"{count} checkpoint{'s' * (count != 1)}"
         table = Table(title=f"{run}: {arch}, {checkpoints}", box=box.SIMPLE, pad_edge=False)
@@ -65,6 +69,8 @@ def print_curves(rows: pd.DataFrame) -> None:
             for cells in lines:
                 table.add_row(*cells)
         Console().print(table)
+    if len(curves) > MOST_TABLES:
+        click.echo(f"and {len(curves) - MOST_TABLES} more runs, which the report has")
 
 
 def curve_lines(group: pd.DataFrame) -> Iterator[tuple[str, ...]]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from fastclip.checkpoints.selection import parse_range
+from fastclip.cli.execution import execution_options
 from fastclip.errors import UsageError
 
 if TYPE_CHECKING:
@@ -179,6 +180,7 @@ def read_config_file(ctx: click.Context, param: click.Parameter, value: Path | N
     show_default=True,
     help="Threads; 0 for every core.",
 )
+@execution_options
 @click.option("--run", help="Name of the run, instead of the folder's.")
 @click.option("--ema", is_flag=True, help="Measure the averaged weights of each file.")
 @click.option(
@@ -276,7 +278,9 @@ def command(
     spent = Profile()
     spent.since_process_start()
     outcome = sweep(config, progress, spent)
-    if profile:
+    if profile and outcome.workers:
+        progress.say("--profile has no effect with several workers; -v tells each one's seconds")
+    elif profile:
         for line in spent.lines():
             click.echo(line)
     if not quiet:

@@ -19,9 +19,9 @@ import click
 def command(out: Path, interval: str) -> int:
     """Rebuild OUT/results.csv and OUT/results.parquet from the records."""
     from fastclip.results.intervals import with_intervals
-    from fastclip.results.table import measurements, write_table
+    from fastclip.results.table import measurements, read_table, write_table
 
-    rows = write_table(out, with_intervals(out, measurements(out), interval))
-    checkpoints = rows["checkpoint_id"].nunique()
-    click.echo(f"{len(rows)} rows of {checkpoints} checkpoints: {out / 'results.csv'}")
+    write_table(out, with_intervals(out, measurements(out), interval))
+    ids = read_table(out, ["checkpoint_id"])["checkpoint_id"]
+    click.echo(f"{len(ids)} rows of {ids.nunique()} checkpoints: {out / 'results.csv'}")
     return 0

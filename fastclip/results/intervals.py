@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,8 +17,8 @@ RECORDED = "jackknife-t"
 
 
 def with_intervals(
-    out: Path, measured: Sequence[Measurement], method: str, *, resamples: int = RESAMPLES
-) -> list[Measurement]:
+    out: Path, measured: Iterable[Measurement], method: str, *, resamples: int = RESAMPLES
+) -> Iterator[Measurement]:
     """The same measurements, image quality's with intervals by another method.
 
     Nothing is encoded: distances and scores of all pairs are in the items.
@@ -26,14 +26,11 @@ def with_intervals(
     Raises:
         RefusalError: a record's items are not there.
     """
-    if method == RECORDED:
-        return list(measured)
-    return [
-        replace(m, record=replace(m.record, scores=_scores(out, m, method, resamples)))
-        if m.record.task == "iqa"
-        else m
-        for m in measured
-    ]
+    for m in measured:
+        if m.record.task == "iqa" and method != RECORDED:
+            yield replace(m, record=replace(m.record, scores=_scores(out, m, method, resamples)))
+        else:
+            yield m
 
 
 def _scores(out: Path, m: Measurement, method: str, resamples: int) -> tuple[Score, ...]:

@@ -136,7 +136,13 @@ def read_result(path: Path) -> Result:
 
 def read_records(out: Path) -> Iterator[Record]:
     """All records of an output folder, in path order."""
-    for checkpoint_id, name in sorted(_names(out)):
+    for checkpoint_id in sorted(_ids(out)):
+        yield from read_records_of(out, checkpoint_id)
+
+
+def read_records_of(out: Path, checkpoint_id: str) -> Iterator[Record]:
+    """All records of one checkpoint, in path order; none where it has none."""
+    for name in sorted(_names_of(out, checkpoint_id)):
         yield read_record(out / "records" / checkpoint_id / name)
 
 
@@ -145,8 +151,7 @@ def sample_records(out: Path, checkpoints: int) -> Iterator[Record]:
     ids = sorted(_ids(out))
     step = max(1, -(-len(ids) // checkpoints))
     for checkpoint_id in ids[::step]:
-        for name in sorted(_names_of(out, checkpoint_id)):
-            yield read_record(out / "records" / checkpoint_id / name)
+        yield from read_records_of(out, checkpoint_id)
 
 
 def existing_records(out: Path) -> set[tuple[str, str, str]]:
@@ -178,7 +183,7 @@ def _ids(out: Path) -> list[str]:
 def _names_of(out: Path, checkpoint_id: str) -> list[str]:
     try:
         names = os.listdir(f"{out}/records/{checkpoint_id}")  # noqa: PTH208
-    except NotADirectoryError:
+    except (FileNotFoundError, NotADirectoryError):
         return []
     return [name for name in names if name.endswith(".json") and name[0] != "."]
 

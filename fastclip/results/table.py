@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +17,7 @@ from fastclip.evaluators import TASKS
 from fastclip.evaluators.base import Score
 from fastclip.files import atomic_path, digest_of, write_json
 from fastclip.parity.base import SCREENING, SCREENING_FLAG
-from fastclip.results.record import Record, newest_revisions, read_records
+from fastclip.results.record import Record, newest_revisions, read_records_of
 from fastclip.results.sightings import Sighting, read_sightings
 
 if TYPE_CHECKING:
@@ -72,6 +73,9 @@ FLAG_SEPARATOR = ";"
 TABLE_MARK = ".table"
 """In the output folder: what the tables were made of, so that they are not made in vain."""
 
+PART = 50_000
+"""Rows that are made at a time."""
+
 AXES = ("samples_seen", "step", "epoch")
 """Columns that say where in training a checkpoint is, the preferred first."""
 
@@ -102,8 +106,8 @@ def read_config(out: Path) -> dict[str, Any]:
         ) from error
 
 
-def measurements(out: Path) -> list[Measurement]:
-    """Every measurement that the table of an output folder shows, in its order.
+def measurements(out: Path) -> Iterator[Measurement]:
+    """Every measurement that the table of an output folder shows, in its order, one by one.
 
     Records of another engine or precision than `config.json` settled (there are some after
     `--rescore`) and those that a newer evaluator revision supersedes are left out. Equal weights
@@ -114,8 +118,11 @@ def measurements(out: Path) -> list[Measurement]:
     """
     settled = read_config(out)
     ours = (settled["engine"], settled["precision"])
-    kept = [record for record in read_records(out) if (record.engine, record.precision) == ours]
-    return join(read_sightings(out), newest_revisions(kept))
+    for sighting in _one_per_name(read_sightings(out)):
+        records = read_records_of(out, sighting.checkpoint_id)
+        kept = [record for record in records if (record.engine, record.precision) == ours]
+        for record in sorted(newest_revisions(kept), key=_record_order):
+            yield Measurement(sighting, record)
 
 
 def join(sightings: Sequence[Sighting], records: Sequence[Record]) -> list[Measurement]:
@@ -139,32 +146,51 @@ def build_table(out: Path) -> pd.DataFrame:
     return rows_of(measurements(out))
 
 
-def rows_of(measured: Sequence[Measurement]) -> pd.DataFrame:
+def rows_of(measured: Iterable[Measurement]) -> pd.DataFrame:
     """One row per score of these measurements, columns as in `COLUMNS`."""
     import pandas as pd
 
-    rows = [_row(m.sighting, m.record, score) for m in measured for score in m.record.scores]
-    frame = pd.DataFrame.from_records(rows, columns=list(COLUMNS))
-    return frame.astype(COLUMNS)
+    return pd.concat(list(_parts(measured)), ignore_index=True)
 
 
-def write_table(out: Path, measured: Sequence[Measurement] | None = None) -> pd.DataFrame:
-    """Rebuild `results.csv` and `results.parquet`; returns the rows.
+def _parts(measured: Iterable[Measurement]) -> Iterator[pd.DataFrame]:
+    """The rows, so many at a time, as those of ten thousand checkpoints would fill the memory."""
+    import pandas as pd
+
+    rows = (_row(m.sighting, m.record, score) for m in measured for score in m.record.scores)
+    part = list(islice(rows, PART))
+    while True:
+        yield pd.DataFrame.from_records(part, columns=list(COLUMNS)).astype(COLUMNS)
+        if not (part := list(islice(rows, PART))):
+            return
+
+
+def write_table(out: Path, measured: Iterable[Measurement] | None = None) -> None:
+    """Rebuild `results.csv` and `results.parquet`.
 
     Args:
         measured: what to show, in place of the folder's `measurements`.
     """
+    import pyarrow as pa
+    from pyarrow import parquet
+
     mark = out / TABLE_MARK
     mark.unlink(missing_ok=True)
     made_of = _made_of(out)
-    frame = rows_of(measurements(out) if measured is None else measured)
-    with atomic_path(out / "results.csv") as temporary:
-        frame.to_csv(temporary, index=False, na_rep="NA", lineterminator="\n")
-    with atomic_path(out / "results.parquet") as temporary:
-        frame.to_parquet(temporary, index=False)
+    parts = _parts(measurements(out) if measured is None else measured)
+    first = next(parts)
+    schema = pa.Schema.from_pandas(first, preserve_index=False)
+    with (
+        atomic_path(out / "results.csv") as csv,
+        atomic_path(out / "results.parquet") as binary,
+        parquet.ParquetWriter(binary, schema) as writer,
+    ):
+        for part in chain([first], parts):
+            header = part is first
+            part.to_csv(csv, mode="a", header=header, index=False, na_rep="NA", lineterminator="\n")
+            writer.write_table(pa.Table.from_pandas(part, schema, preserve_index=False))
     if measured is None:
         write_json(mark, {"made_of": made_of, "files": _stamps(out)})
-    return frame
 
 
 def table_is_current(out: Path) -> bool:
@@ -181,11 +207,20 @@ def table_is_current(out: Path) -> bool:
         return False
 
 
-def read_table(out: Path) -> pd.DataFrame:
-    """The rows as they were written last."""
+def read_table(
+    out: Path, columns: Sequence[str] | None = None, filters: Sequence[Any] | None = None
+) -> pd.DataFrame:
+    """The rows as they were written last, or some of them; none where none were ever written.
+
+    Args:
+        filters: as `pandas.read_parquet` takes them.
+    """
     import pandas as pd
 
-    return pd.read_parquet(out / "results.parquet")
+    path = out / "results.parquet"
+    if not path.is_file():
+        return rows_of(())
+    return pd.read_parquet(path, columns=list(columns or COLUMNS), filters=filters)
 
 
 def _made_of(out: Path) -> str:

@@ -17,6 +17,7 @@ from fastclip.parity.base import SCREENING
 from fastclip.savings import ROUNDED, SAVINGS
 from fastclip.stimuli.decoders import DECODERS
 from fastclip.stimuli.decoders import DEFAULT as DEFAULT_DECODER
+from fastclip.sweeper.executors import EXECUTORS
 
 DEFAULT_SIGMA = "0.1"
 PRECISIONS = ("auto", "fp32", "fp16", "bf16", "int8")
@@ -47,6 +48,10 @@ class SweepConfig:
         rescore: let this output folder change engine family or precision.
         rehash: read the weights of finished checkpoints again and compare digests.
         max_failures: stop once more checkpoints than this have failed; None never stops.
+        executor: name from `fastclip.sweeper.executors.EXECUTORS`.
+        processes: how many measure at a time; 0 for one, or one per GPU.
+        address: of a Ray cluster; None starts or finds one as Ray does.
+        shard: `(I, N)`: only the I-th of N equal shares of the checkpoints, I from 1.
     """
 
     checkpoints: tuple[str, ...]
@@ -87,6 +92,10 @@ class SweepConfig:
     rescore: bool = False
     rehash: bool = False
     max_failures: int | None = None
+    executor: str = "local"
+    processes: int = 0
+    address: str | None = None
+    shard: tuple[int, int] | None = None
 
     def __post_init__(self) -> None:
         for task in self.tasks:
@@ -115,6 +124,10 @@ class SweepConfig:
                 mend="leave it out, or measure in fp32, where these savings are exact",
             )
         refuse_unknown(self.device, self.precision)
+        if self.executor not in EXECUTORS:
+            raise UsageError(
+                f"unknown executor '{self.executor}'", mend=f"choose of: {', '.join(EXECUTORS)}"
+            )
         for option in ("batch_size", "limit", "every", "noise_seeds"):
             value = getattr(self, option)
             if value is not None and value < 1:

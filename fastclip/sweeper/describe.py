@@ -14,6 +14,9 @@ from fastclip.sweeper.estimate import seconds_per_checkpoint
 from fastclip.sweeper.options import task_options
 from fastclip.sweeper.plan import Group, Plan, make_plan
 
+RUNS = 6
+"""That are named; a series may have thousands."""
+
 
 def describe_plan(config: SweepConfig) -> Iterator[str]:
     """Lines that say what would be measured, on what, and what it would take."""
@@ -57,7 +60,8 @@ def _describe_group(
     runs = sorted({checkpoint.run for checkpoint in group.checkpoints})
     yield (
         f"arch        {architecture.name} (from {architecture.source}): "
-        f"{len(group.checkpoints)} checkpoints of {', '.join(runs)}, "
+        f"{len(group.checkpoints)} checkpoints of {', '.join(runs[:RUNS])}"
+        f"{f' and {len(runs) - RUNS} more runs' if len(runs) > RUNS else ''}, "
         f"{known} seen by an earlier sweep"
     )
     for guess in architecture.guessed:
@@ -78,7 +82,9 @@ def _describe_group(
         yield f"  time      not known: {source}"
     else:
         minutes = each * (len(group.checkpoints) - known) / 60
-        yield f"  time      about {each:.3g} s per checkpoint, {minutes:.1f} min in all ({source})"
+        by = " by one worker" if config.processes > 1 or config.executor != "local" else ""
+        total = f"{minutes:.1f} min in all{by}"
+        yield f"  time      about {each:.3g} s per checkpoint, {total} ({source})"
 
 
 def _view_line(view: PlannedView) -> str:

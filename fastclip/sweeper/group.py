@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import deque
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING
 
 from fastclip.checkpoints.base import Checkpoint
 from fastclip.checkpoints.memory import Memory
@@ -28,26 +27,26 @@ from fastclip.sweeper.measure import (
 from fastclip.sweeper.profile import Profile
 from fastclip.sweeper.progress import Progress
 from fastclip.sweeper.read_ahead import InTurn, ReadAhead, memories_for, room_to_prepare
+from fastclip.sweeper.source import Source
 from fastclip.sweeper.stage import Stage, Unit
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 
 @dataclass
 class Outcome:
     """What a sweep did: counts of checkpoints, and the failures by name.
 
-    `skipped` counts files that looked like checkpoints and were left alone with a word; `rows`
-    is the table as it was written at the end; `profile` says where the time went.
+    `skipped` counts files that looked like checkpoints and were left alone with a word; `profile`
+    says where the time went. `workers` is how many other processes measured, 0 where this one
+    did; `driver_seconds` what handing out checkpoints to them took, waiting left out.
     """
 
     done: int = 0
     already_done: int = 0
     skipped: int = 0
     failures: dict[str, str] = field(default_factory=dict)
-    rows: pd.DataFrame | None = None
     profile: Profile = field(default_factory=Profile)
+    workers: int = 0
+    driver_seconds: float = 0.0
 
     @property
     def exit_code(self) -> int:
@@ -57,17 +56,25 @@ class Outcome:
 
 @dataclass
 class Books:
-    """Where a sweep's results and events go; written by one thread at a time."""
+    """Where a sweep's results and events go; written by one thread at a time.
+
+    `workers` is how many share this machine and its memory.
+    """
 
     config: SweepConfig
     settled: Settled
     ledger: Ledger
     progress: Progress
     outcome: Outcome
+    workers: int = 1
 
     def fail(self, checkpoint: Checkpoint, step: str, error: FastclipError) -> None:
         """Put a failure on record; raises StoppedError after too many."""
         self.ledger.fail(checkpoint, step, error)
+        self.note_failure(checkpoint, error)
+
+    def note_failure(self, checkpoint: Checkpoint, error: FastclipError) -> None:
+        """Count a failure that is on record; raises StoppedError after too many."""
         self.outcome.failures[checkpoint.name] = str(error)
         self.progress.checkpoint_failed(checkpoint.name, str(error))
         limit = self.config.max_failures
@@ -117,24 +124,33 @@ class GroupSweep:
         self.stage = stage
         self._last_id = ""
 
-    def run(self, checkpoints: Sequence[Checkpoint]) -> None:
-        """Measure these; what the records have of them is left out once their weights are read."""
-        with self._reader(checkpoints) as reader, Background() as self.background:
-            for checkpoint in checkpoints:
-                self._take(reader, checkpoint)
+    def run(self, source: Source) -> None:
+        """Measure all; what the records have of them is left out once their weights are read."""
+        with self._reader(source.depth) as reader, Background() as self.background:
+            waiting: deque[Checkpoint] = deque()
+            while True:
+                if not waiting:
+                    self.background.wait()  # what it raised would not be heard while we wait
+                arrived = source.arrived(wait=not waiting)
+                reader.add(arrived)
+                waiting.extend(arrived)
+                if not waiting:
+                    return
+                self._take(reader, waiting.popleft())
 
-    def _reader(self, checkpoints: Sequence[Checkpoint]) -> ReadAhead | InTurn:
+    def _reader(self, checkpoints: int) -> ReadAhead | InTurn:
         engine, towers, note = self.stage.engine, self.stage.towers, self.books.progress.note
-        memories = memories_for(engine, towers, len(checkpoints))
+        workers = self.books.workers
+        memories = memories_for(engine, towers, checkpoints, workers=workers)
         if "read-ahead" in self.books.settled.without:
             return InTurn(self._read, memories[0])
         read = self._read
-        if engine.prepares_ahead and not engine.takes_stored and len(checkpoints) > 1:
-            if room_to_prepare(towers):
+        if engine.prepares_ahead and not engine.takes_stored and checkpoints > 1:
+            if room_to_prepare(towers, workers):
                 read = self._read_and_prepare
             else:
                 note("no memory for two checkpoints: the next is read ahead, but not prepared")
-        return ReadAhead(checkpoints, read, memories, note)
+        return ReadAhead(read, memories, note)
 
     def _read(self, checkpoint: Checkpoint, memory: Memory) -> Loaded:
         trust_pickle = self.books.config.trust_pickle

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from fastclip.checkpoints.base import Checkpoint
@@ -77,20 +77,45 @@ def make_plan(config: SweepConfig, options: TaskOptions, *, download: bool = Tru
         download=download,
         cache_dir=cache_folder(config.cache_dir),
     )
-    datasets = _datasets(config)
-    tasks, used, notes = _tasks(config, datasets, options)
+    data = plan_data(config, options)
     groups, unreadable = group_by_architecture(config, found.checkpoints)
     cut = [(_broken(path), CheckpointError(why, where=path)) for path, why in found.cut_short]
     skipped = [skip for skip in found.skipped if skip not in found.cut_short]
-    return Plan(
-        groups,
-        used,
-        tasks,
-        tuple(skipped),
-        (*unreadable, *cut),
-        tuple(notes),
-        tuple(found.absent),
+    plan = replace(
+        data,
+        groups=groups,
+        skipped=tuple(skipped),
+        unreadable=(*unreadable, *cut),
+        absent=tuple(found.absent),
     )
+    return plan if config.shard is None else share_of(plan, *config.shard)
+
+
+def share_of(plan: Plan, number: int, shards: int) -> Plan:
+    """The `number`-th of `shards` equal shares of a plan's checkpoints, from 1.
+
+    Shares are cut from the whole order, so that each has as few architectures as possible.
+    """
+    total = plan.checkpoints
+    begin, end = (total * n // shards for n in (number - 1, number))
+    groups, before = [], 0
+    for group in plan.groups:
+        mine = group.checkpoints[max(0, begin - before) : max(0, end - before)]
+        before += len(group.checkpoints)
+        if mine:
+            groups.append(replace(group, checkpoints=mine))
+    return replace(plan, groups=tuple(groups), unreadable=plan.unreadable[number - 1 :: shards])
+
+
+def plan_data(config: SweepConfig, options: TaskOptions) -> Plan:
+    """Data sets and tasks only: a plan without checkpoints, for who is handed them one by one.
+
+    Raises:
+        UsageError: no data set, or a task that was asked for has no data.
+        DataError: a data set is incomplete (without `partial`) or inconsistent.
+    """
+    tasks, used, notes = _tasks(config, _datasets(config), options)
+    return Plan((), used, tasks, notes=tuple(notes))
 
 
 def _broken(path: Path) -> Checkpoint:

@@ -35,9 +35,18 @@ class Progress:
         self._bar: rich.progress.Progress | None = None
         self._total = self._seen = self._failed = self._measured = self._pictures = 0
         self._began = time.monotonic()
+        self._noted: set[str] = set()
+        self._by = ""
+        self._workers: dict[str, tuple[int, float]] = {}
 
     def note(self, text: str) -> None:
-        """Say something once."""
+        """Say something once, however often it is noted."""
+        if text not in self._noted:
+            self._noted.add(text)
+            self.say(text)
+
+    def say(self, text: str) -> None:
+        """Say something."""
         if not self.quiet:
             self._print(text)
 
@@ -62,7 +71,13 @@ class Progress:
         """`count` more pictures have been encoded and scored."""
         self._pictures += count
         if self._bar is not None:
-            self._bar.update(self._task, speed=self._speed())
+            self._bar.update(self._task, speed=self._speed() + self._rates())
+
+    def by(self, worker: str) -> None:
+        """The next checkpoint was measured by this worker."""
+        self._by = worker
+        done, _ = self._workers.get(worker, (0, 0.0))
+        self._workers[worker] = (done + 1, time.monotonic())
 
     def checkpoint_done(
         self, name: str, *, cached: bool = False, seconds: Mapping[str, float] | None = None
@@ -73,7 +88,8 @@ class Progress:
         stages = ""
         if self.verbose and seconds:
             stages = " (" + ", ".join(f"{k} {v:.2f} s" for k, v in seconds.items()) + ")"
-        self._advance(f"{name}: {'already measured' if cached else 'done'}{stages}")
+        by = f" by {self._by}" if self._by and not cached else ""
+        self._advance(f"{name}: {'already measured' if cached else 'done'}{by}{stages}")
 
     def checkpoint_failed(self, name: str, error: str) -> None:
         """A checkpoint could not be measured; the sweep goes on."""
@@ -87,16 +103,26 @@ class Progress:
         if self._bar is not None:
             self._bar.stop()
             self._bar = None
+        if self._workers:
+            self.say(self._rates().strip(", "))
 
     def _advance(self, line: str | None) -> None:
         if self._bar is not None:
             self._bar.update(self._task, completed=self._seen, failed=self._failed)
         elif line is not None and not self.quiet:
-            self._print(f"[{self._seen}/{self._total}] {line}  {self._speed()}{self._left()}")
+            of = f"/{self._total}" if self._total else ""
+            self._print(f"[{self._seen}{of}] {line}  {self._speed()}{self._left()}")
 
     def _speed(self) -> str:
         elapsed = max(time.monotonic() - self._began, 1e-6)
         return f"{self._pictures / elapsed:,.0f} pictures/s" if self._pictures else ""
+
+    def _rates(self) -> str:
+        """Checkpoints per minute of each worker, until its last."""
+        return "".join(
+            f", {worker} {done} ({60 * done / max(last - self._began, 1e-6):.1f}/min)"
+            for worker, (done, last) in sorted(self._workers.items())
+        )
 
     def _left(self) -> str:
         if not self._measured or self._seen >= self._total:

@@ -28,7 +28,12 @@ disk busy. More would only make the next one late."""
 
 
 def memories_for(
-    engine: Engine, towers: Towers, checkpoints: int, *, budget: int | None = None
+    engine: Engine,
+    towers: Towers,
+    checkpoints: int,
+    *,
+    workers: int = 1,
+    budget: int | None = None,
 ) -> list[Memory]:
     """One memory for each checkpoint that may be held at a time, the one being swapped in too.
 
@@ -38,12 +43,13 @@ def memories_for(
 
     Args:
         checkpoints: how many there are to read.
-        budget: bytes; by default `1 / SHARE` of the memory that is free now.
+        workers: how many share this machine.
+        budget: bytes; by default a worker's part of `1 / SHARE` of the memory that is free now.
     """
     if not engine.takes_stored:
         return [Memory()]
     if budget is None:
-        budget = available_memory() // SHARE
+        budget = available_memory() // (SHARE * workers)
     size = arena_bytes(towers)
     count = min(max(budget // size, 2), MOST_AHEAD + 1, max(checkpoints, 1))
     if engine.device.startswith("cuda"):
@@ -57,9 +63,9 @@ def arena_bytes(towers: Towers) -> int:
     return sum(4 * prod(s) + 4 * ALIGNMENT for s in towers.module_manifest.shapes.values())
 
 
-def room_to_prepare(towers: Towers) -> bool:
-    """Whether there is memory for two prepared checkpoints, and for the packing of one."""
-    return available_memory() > 4 * arena_bytes(towers)
+def room_to_prepare(towers: Towers, workers: int = 1) -> bool:
+    """Whether each worker has memory for two prepared checkpoints, and for the packing of one."""
+    return available_memory() > 4 * arena_bytes(towers) * workers
 
 
 class InTurn:
@@ -73,6 +79,9 @@ class InTurn:
     def __init__(self, read: Callable[[Checkpoint, Memory], Loaded], memory: Memory) -> None:
         self._read = read
         self._memory = memory
+
+    def add(self, checkpoints: Iterable[Checkpoint]) -> None:
+        """Nothing is done before they are taken."""
 
     def take(self, checkpoint: Checkpoint) -> Loaded:
         """As `ReadAhead.take`."""
@@ -96,7 +105,7 @@ class ReadAhead:
     next one's reading begins at once. A reading that fails is told when its checkpoint is taken,
     and not before. Leaving the context cancels what is under way and waits for its threads.
 
-    `take` and `Loaded.release` are for the thread that asks the engine: a page-locked memory
+    `add`, `take` and `Loaded.release` are for the thread that asks the engine: a page-locked memory
     waits for the device before it is read into again.
 
     Args:
@@ -106,12 +115,11 @@ class ReadAhead:
 
     def __init__(
         self,
-        checkpoints: Iterable[Checkpoint],
         read: Callable[[Checkpoint, Memory], Loaded],
         memories: Sequence[Memory],
         log: Callable[[str], None] = lambda _: None,
     ) -> None:
-        self._waiting = deque(checkpoints)
+        self._waiting: deque[Checkpoint] = deque()
         self._read = read
         self._memories = memories
         self._free = deque(memories)
@@ -121,6 +129,11 @@ class ReadAhead:
         self._pool = ThreadPoolExecutor(
             min(READERS, len(memories)), thread_name_prefix="read-ahead"
         )
+
+    def add(self, checkpoints: Iterable[Checkpoint]) -> None:
+        """Read these too, after those that were added before."""
+        self._waiting.extend(checkpoints)
+        self._begin()
 
     def take(self, checkpoint: Checkpoint) -> Loaded:
         """The next checkpoint's tensors; the caller releases them.
@@ -158,7 +171,6 @@ class ReadAhead:
             self._begin()
 
     def __enter__(self) -> Self:
-        self._begin()
         return self
 
     def __exit__(self, *_: object) -> None:

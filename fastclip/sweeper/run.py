@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from functools import cached_property
+from pathlib import Path
+from typing import Self
 
 from fastclip import __version__
 from fastclip.checkpoints.base import Checkpoint
 from fastclip.engines import ENGINES
 from fastclip.engines.base import Engine
-from fastclip.errors import (
-    EngineError,
-    RefusalError,
-)
+from fastclip.errors import EngineError, FastclipError, RefusalError
 from fastclip.evaluators.options import TaskOptions
 from fastclip.evaluators.primary import primary_endpoints
-from fastclip.machine import usable_cores
+from fastclip.files import locked
 from fastclip.parity.base import screening_note
 from fastclip.results.table import table_is_current, write_table
 from fastclip.stimuli.drop import drop_pictures
@@ -27,13 +26,15 @@ from fastclip.sweeper.choose import choose, device_of, refuse_absent, unused_gpu
 from fastclip.sweeper.config import Settled, SweepConfig, agree, read_settled, settle
 from fastclip.sweeper.contest import Work
 from fastclip.sweeper.environment import write_environment
+from fastclip.sweeper.executors import EXECUTORS
 from fastclip.sweeper.group import Books, GroupSweep, Outcome
 from fastclip.sweeper.guards import claim_folder, refuse_full_disk, refuse_lost_device
 from fastclip.sweeper.ledger import Ledger
 from fastclip.sweeper.options import task_options
-from fastclip.sweeper.plan import Group, Plan, make_plan
+from fastclip.sweeper.plan import Plan, make_plan
 from fastclip.sweeper.profile import Profile
 from fastclip.sweeper.progress import Progress
+from fastclip.sweeper.source import Source
 from fastclip.sweeper.stage import Stage, passes_without
 from fastclip.sweeper.trial import shapes_of
 from fastclip.towers.base import Architecture
@@ -62,25 +63,37 @@ def sweep(
         plan = make_plan(config, options)
         claim_folder(out)
         refuse_absent(config, settled)
+    if config.address and config.executor != "ray":
+        warnings.append("--address has no effect without --executor ray")
     for text in (*warnings, *plan.notes, *(f"{p}: skipped, {why}" for p, why in plan.skipped)):
         progress.note(text)
     sweeper = Sweeper(config, plan, options, settled, progress, profile)
+    if not (plan.checkpoints or plan.unreadable):
+        progress.note("more shares than checkpoints: there is none for this one")
+        return sweeper.outcome
     with refuse_full_disk(out), refuse_lost_device(out):
         try:
             sweeper.run()
         finally:
-            if (out / "config.json").is_file() and not table_is_current(out):
-                sweeper.outcome.rows = write_table(out)
+            _write_current_table(out)
     return sweeper.outcome
 
 
 def threads_for(config: SweepConfig) -> int:
-    """Threads of engine and decoding: `--workers`, else every core this process may use."""
-    return config.workers or usable_cores()
+    """Threads of engine and decoding: `--workers`, else what the executor has for each worker."""
+    return config.workers or EXECUTORS.get(config.executor).threads(config)
+
+
+def _write_current_table(out: Path) -> None:
+    """Write the tables, unless they are current or nothing is settled."""
+    # Whoever comes last has all rows: a sweep of another share may be writing its table now.
+    with locked(out / ".table.lock"):
+        if (out / "config.json").is_file() and not table_is_current(out):
+            write_table(out)
 
 
 class Sweeper:
-    """One sweep in progress; `run` goes through the groups of the plan."""
+    """One sweep in progress. Once it is settled it is a context: leaving closes the engine."""
 
     def __init__(
         self,
@@ -106,18 +119,29 @@ class Sweeper:
 
     def run(self) -> None:
         """Measure everything; raises RefusalError where nothing can be measured."""
-        with self.profile.phase("pictures"):
-            self._check_pictures()
+        self.check_pictures()
         with self.profile.phase("trial"):
             settled = settle(self.config, self.earlier or self._choose())
-        self.books = Books(self.config, settled, self.ledger, self.progress, self.outcome)
+        self.settle(settled)
         self.progress.start(self.plan.checkpoints + len(self.plan.unreadable))
         try:
             for checkpoint, error in self.plan.unreadable:
                 self.books.fail(checkpoint, "open", error)
-            self._run_groups()
+            with self:
+                EXECUTORS.get(self.config.executor)(self.config).run(self)
         finally:
             self.progress.finish()
+
+    def settle(self, settled: Settled) -> None:
+        """From here on there are books, which say what measures."""
+        self.books = Books(self.config, settled, self.ledger, self.progress, self.outcome)
+
+    def __enter__(self) -> Self:
+        self._opened = ExitStack()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._opened.close()
 
     def _choose(self) -> Settled:
         settled = choose(
@@ -159,11 +183,6 @@ class Sweeper:
             works.append(Work(towers, len(group.checkpoints), pictures))
         return works
 
-    def _run_groups(self) -> None:
-        with ExitStack() as self._opened:
-            for group in self.plan.groups:
-                self._run_group(group)
-
     @cached_property
     def _engine(self) -> Engine:
         """The engine, opened for the first checkpoint that has to be measured."""
@@ -183,12 +202,13 @@ class Sweeper:
         self._write_environment(engine)
         return engine
 
-    def _check_pictures(self) -> None:
+    def check_pictures(self) -> None:
         """Decode what was never decoded before; bad pictures stop the sweep or are left out."""
         datasets = self.plan.datasets
-        checks = self.store.check_pictures(
-            [dataset.pictures for dataset in datasets], skip_bad=self.config.skip_bad_pictures
-        )
+        with self.profile.phase("pictures"):
+            checks = self.store.check_pictures(
+                [dataset.pictures for dataset in datasets], skip_bad=self.config.skip_bad_pictures
+            )
         kept = []
         for dataset, check in zip(datasets, checks, strict=True):
             for reason in check.bad.values():
@@ -210,23 +230,34 @@ class Sweeper:
         }
         write_environment(self.config.output_dir, self.plan.datasets, digests, engine.describe())
 
-    def _run_group(self, group: Group) -> None:
-        remaining = list(group.checkpoints)
-        try:
-            agenda = self._agenda(group.architecture)
-            remaining = self._unfinished(agenda, remaining)
-            if not remaining:
-                return
-            stage = self._stage(agenda)
-        except (EngineError, RefusalError) as error:
-            if len(self.plan.groups) == 1:
-                raise
-            for checkpoint in remaining:
-                self.books.fail(checkpoint, "engine", error)
-            return
-        GroupSweep(self.books, stage).run(remaining)
+    def remaining(self) -> Iterator[tuple[Agenda, Sequence[Checkpoint]]]:
+        """By architecture, the checkpoints that have to be read; all others are counted.
 
-    def _agenda(self, architecture: Architecture) -> Agenda:
+        Raises:
+            RefusalError: the only architecture cannot be measured.
+        """
+        for group in self.plan.groups:
+            try:
+                agenda = self.agenda(group.architecture)
+            except (EngineError, RefusalError) as error:
+                self.give_up(group.checkpoints, error)
+                continue
+            if checkpoints := self._unfinished(agenda, group.checkpoints):
+                yield agenda, checkpoints
+
+    def measure(self, stage: Stage, source: Source) -> None:
+        """Measure what comes of an architecture."""
+        GroupSweep(self.books, stage).run(source)
+
+    def give_up(self, checkpoints: Sequence[Checkpoint], error: FastclipError) -> None:
+        """An architecture that cannot be measured: the end of a sweep that has no other."""
+        if len(self.plan.groups) == 1:
+            raise error
+        for checkpoint in checkpoints:
+            self.books.fail(checkpoint, "engine", error)
+
+    def agenda(self, architecture: Architecture) -> Agenda:
+        """What there is to measure of an architecture."""
         settled = self.books.settled
         return make_agenda(
             architecture,
@@ -248,7 +279,13 @@ class Sweeper:
                 remaining.append(checkpoint)
         return remaining
 
-    def _stage(self, agenda: Agenda) -> Stage:
+    def stage(self, agenda: Agenda) -> Stage:
+        """The engine and the pictures, ready for an architecture's checkpoints.
+
+        Raises:
+            EngineError: the engine does not compute what open_clip computes.
+            RefusalError: a view cannot be made.
+        """
         architecture = agenda.architecture
         for guess in architecture.guessed:
             self.progress.note(f"{architecture.name}: guessed, {guess}")

@@ -85,7 +85,8 @@ class Disk:
 def test_reads_as_far_ahead_as_there_are_memories(memories: int) -> None:
     """With one memory: nothing is read while the engine has not taken the weights over."""
     disk, run = Disk(), checkpoints(8)
-    with ReadAhead(run, disk.read, [Memory() for _ in range(memories)]) as ahead:
+    with ReadAhead(disk.read, [Memory() for _ in range(memories)]) as ahead:
+        ahead.add(run)
         for done, checkpoint in enumerate(run):
             disk.wait_for(min(done + memories, 8))
             assert list(disk.began) == run[: done + memories]
@@ -114,7 +115,8 @@ def sweep_with(disk: Disk, run: list[Checkpoint], memories: int, device: float) 
     """Take, swap (at once) and measure for `device` seconds, as the sweep does."""
     began = time.perf_counter()
     swept = Swept(began, [], [], 0.0, 0.0)
-    with ReadAhead(run, disk.read, [Memory() for _ in range(memories)]) as ahead:
+    with ReadAhead(disk.read, [Memory() for _ in range(memories)]) as ahead:
+        ahead.add(run)
         for checkpoint in run:
             with ahead.take(checkpoint) as one:
                 swept.waits.append(one.seconds["wait"])
@@ -150,7 +152,8 @@ def test_no_file_could_have_been_read_earlier(device: float, memories: int) -> N
 def test_a_failure_is_told_at_its_own_checkpoint(memories: int) -> None:
     disk, run = Disk(broken=[0, 2, 3]), checkpoints(6)
     outcome = []
-    with ReadAhead(run, disk.read, [Memory() for _ in range(memories)]) as ahead:
+    with ReadAhead(disk.read, [Memory() for _ in range(memories)]) as ahead:
+        ahead.add(run)
         for checkpoint in run:
             try:
                 with ahead.take(checkpoint) as taken:
@@ -183,13 +186,11 @@ def test_leaving_cancels_and_leaves_no_thread() -> None:
 
     memories = [Slow() for _ in range(5)]
     began = time.perf_counter()
-    with (
-        pytest.raises(KeyboardInterrupt),
-        ReadAhead(run, read, memories) as ahead,
-        ahead.take(run[0]),
-    ):
-        held.wait(SOON)
-        raise KeyboardInterrupt
+    with pytest.raises(KeyboardInterrupt), ReadAhead(read, memories) as ahead:
+        ahead.add(run)
+        with ahead.take(run[0]):
+            held.wait(SOON)
+            raise KeyboardInterrupt
     assert time.perf_counter() - began < SOON
     assert all(memory.closed for memory in memories)
     assert len(disk.began) <= 1 + read_ahead.READERS
@@ -283,7 +284,8 @@ def test_an_arena_is_written_again_only_when_the_device_is_through(
 
     copied = []
     memories = [Locked(arena_bytes(towers)) for _ in range(2)]
-    with ReadAhead(run, read, memories) as ahead:
+    with ReadAhead(read, memories) as ahead:
+        ahead.add(run)
         for checkpoint in run:
             with ahead.take(checkpoint) as taken:
                 targets = {n: torch.full_like(t, torch.nan) for n, t in taken.tensors.items()}

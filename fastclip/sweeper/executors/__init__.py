@@ -1,0 +1,14 @@
+"""Executors: who measures a sweep's checkpoints, this process or several workers."""
+
+from __future__ import annotations
+
+from fastclip.registry import Registry
+from fastclip.sweeper.executors.base import Executor
+
+EXECUTORS: Registry[type[Executor]] = Registry(
+    "executor",
+    {
+        "local": "fastclip.sweeper.executors.local:LocalExecutor",
+        "ray": "fastclip.sweeper.executors.ray_executor:RayExecutor",
+    },
+)

@@ -1,0 +1,257 @@
+"""Several worker processes on this machine: the same tables, and nothing lost when one dies."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+from kill_and_resume import table
+from make_run import make_run, save_checkpoint, tiny_state
+
+import fastclip
+from fastclip.errors import FastclipError, RefusalError, UsageError
+from fastclip.sweeper.config import SweepConfig
+from fastclip.sweeper.executors.process_pool import ProcessPool, seats
+from fastclip.sweeper.progress import Progress
+
+CHECKPOINTS = 6
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_run(tmp_path_factory.mktemp("runs"), CHECKPOINTS)
+
+
+@pytest.fixture(scope="module")
+def alone(
+    run: Path, sets: tuple[str, ...], shared_cache: Path, tmp_path_factory: pytest.TempPathFactory
+) -> str:
+    """The table of one local process with as many threads as each of two."""
+    out = tmp_path_factory.mktemp("alone")
+    fastclip.sweep(run, out, data=sets, cache_dir=shared_cache, engine="torch", workers=1)
+    return table(out)
+
+
+class Watch(Progress):
+    """Calls back when a checkpoint is done, and keeps what was said."""
+
+    def __init__(self, done=None) -> None:  # type: ignore[no-untyped-def]
+        super().__init__(live=False)
+        self.done, self.said = done, []  # type: ignore[var-annotated]
+
+    def checkpoint_done(self, name, **options) -> None:  # type: ignore[no-untyped-def]
+        super().checkpoint_done(name, **options)
+        if self.done:
+            self.done(name)
+
+    def _print(self, text: str) -> None:
+        self.said.append(text)
+
+
+def test_two_processes_write_one_process_s_table(
+    run: Path, sets: tuple[str, ...], shared_cache: Path, tmp_path: Path, alone: str
+) -> None:
+    watch = Watch()
+    rows = fastclip.sweep(
+        run,
+        tmp_path,
+        data=sets,
+        cache_dir=shared_cache,
+        engine="torch",
+        workers=1,
+        processes=2,
+        progress=watch,
+    )
+    assert not rows.attrs["failures"]
+    assert table(tmp_path) == alone
+    logs = sorted(path.name for path in (tmp_path / "logs").iterdir())
+    assert logs == ["worker-1.log", "worker-2.log"]
+    assert sum("by worker-" in line for line in watch.said) == CHECKPOINTS
+    assert any("/min" in line for line in watch.said)
+    assert json.loads((tmp_path / "config.json").read_text())["threads"] == 1
+
+
+def test_a_worker_that_is_killed_loses_nothing(
+    run: Path,
+    sets: tuple[str, ...],
+    shared_cache: Path,
+    tmp_path: Path,
+    alone: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    pools: list[ProcessPool] = []
+    enter = ProcessPool.__enter__
+    monkeypatch.setattr(ProcessPool, "__enter__", lambda self: (pools.append(self), enter(self))[1])
+    killed: list[int] = []
+
+    def kill_once(_: str) -> None:
+        if not killed:
+            killed.append(pools[0].pid("worker-1"))
+            os.kill(killed[0], signal.SIGKILL)
+
+    watch = Watch(kill_once)
+    rows = fastclip.sweep(
+        run,
+        tmp_path,
+        data=sets,
+        cache_dir=shared_cache,
+        engine="torch",
+        workers=1,
+        processes=2,
+        progress=watch,
+    )
+    assert killed
+    assert any("worker-1 died (signal SIGKILL)" in line for line in watch.said)
+    assert not rows.attrs["failures"]
+    assert table(tmp_path) == alone
+
+
+def test_a_checkpoint_that_kills_two_workers_is_failed(
+    run: Path,
+    sets: tuple[str, ...],
+    shared_cache: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("DEADLY", "epoch_3.pt")
+    deadly = str(Path(__file__).with_name("deadly_process.py"))
+    monkeypatch.setattr(ProcessPool, "command", (sys.executable, deadly))
+    watch = Watch()
+    rows = fastclip.sweep(
+        run,
+        tmp_path,
+        data=sets,
+        cache_dir=shared_cache,
+        engine="torch",
+        workers=1,
+        processes=2,
+        progress=watch,
+    )
+    assert list(rows.attrs["failures"]) == ["tiny/epoch_3.pt"]
+    assert (
+        "2 workers died while they had this checkpoint" in rows.attrs["failures"]["tiny/epoch_3.pt"]
+    )
+    assert sum(" died (" in line for line in watch.said) == 2
+    assert rows["checkpoint"].nunique() == CHECKPOINTS - 1
+
+
+def test_a_broken_checkpoint_is_failed_and_on_record(
+    sets: tuple[str, ...], shared_cache: Path, tmp_path: Path
+) -> None:
+    run = make_run(tmp_path / "runs", 3)
+    broken = tiny_state(2)
+    broken["visual.conv1.weight"][:] = float("nan")
+    save_checkpoint(run / "epoch_2.pt", 2, broken)
+    out = tmp_path / "out"
+    rows = fastclip.sweep(run, out, data=sets, cache_dir=shared_cache, processes=2)
+    assert list(rows.attrs["failures"]) == ["tiny/epoch_2.pt"]
+    assert len(list((out / "failures").iterdir())) == 1 if (out / "failures").is_dir() else True
+    assert rows["checkpoint"].nunique() == 2
+
+
+def test_too_many_failures_end_the_workers(
+    sets: tuple[str, ...], shared_cache: Path, tmp_path: Path
+) -> None:
+    run = make_run(tmp_path / "runs", 4)
+    for epoch in range(1, 5):
+        broken = tiny_state(epoch)
+        broken["visual.conv1.weight"][:] = float("nan")
+        save_checkpoint(run / f"epoch_{epoch}.pt", epoch, broken)
+    with pytest.raises(FastclipError, match="more than 1 checkpoints failed"):
+        fastclip.sweep(
+            run, tmp_path / "out", data=sets, cache_dir=shared_cache, processes=2, max_failures=1
+        )
+
+
+def test_a_worker_that_sees_another_folder_refuses(
+    run: Path,
+    sets: tuple[str, ...],
+    shared_cache: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(
+        "fastclip.sweeper.executors.local.digest_of_settled", lambda settled: "another"
+    )
+    with pytest.raises(RefusalError, match=r"finds another config\.json than the driver's"):
+        fastclip.sweep(run, tmp_path, data=sets, cache_dir=shared_cache, processes=2)
+
+
+def test_a_second_sweep_starts_no_worker(
+    run: Path,
+    sets: tuple[str, ...],
+    shared_cache: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    options = {"data": sets, "cache_dir": shared_cache, "workers": 1}
+    fastclip.sweep(run, tmp_path, **options)
+    monkeypatch.setattr(ProcessPool, "__enter__", lambda self: pytest.fail("a worker was started"))
+    fastclip.sweep(run, tmp_path, processes=2, **options)
+
+
+def test_workers_go_when_their_driver_is_killed(
+    run: Path, sets: tuple[str, ...], shared_cache: Path, tmp_path: Path
+) -> None:
+    import subprocess
+
+    data = [word for one in sets for word in ("--data", one)]
+    line = [sys.executable, "-m", "fastclip", "sweep", str(run), "-o", str(tmp_path), *data]
+    line += ["--cache-dir", str(shared_cache), "--processes", "2", "--workers", "1"]
+    driver = subprocess.Popen(line, stderr=subprocess.PIPE, text=True)
+    assert driver.stderr is not None
+    reader = threading.Thread(target=driver.stderr.read, daemon=True)
+    while not (tmp_path / "records").is_dir() and driver.poll() is None:
+        time.sleep(0.05)
+    reader.start()
+    driver.kill()
+    driver.wait()
+    deadline = time.monotonic() + 60
+    while workers_of(tmp_path) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert not workers_of(tmp_path)
+
+
+def workers_of(out: Path) -> list[int]:
+    """Processes that have a log of this output folder open."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            if str(out / "logs") in str((process / "fd" / "1").readlink()):
+                found.append(int(process.name))
+        except OSError:
+            continue
+    return found
+
+
+def test_cores_are_shared_out() -> None:
+    cores = sorted(os.sched_getaffinity(0))
+    shares = [seat.cores for seat in seats(2, "cpu").values()]
+    if len(cores) > 1:
+        assert sorted(core for share in shares for core in share) == cores
+    assert [len(seat.cores) > 0 for seat in seats(len(cores) + 1, "cpu").values()] == [True] * (
+        len(cores) + 1
+    )
+
+
+def test_more_processes_than_gpus_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,7")
+    assert [s.environment for s in seats(2, "cuda").values()] == [
+        {"CUDA_VISIBLE_DEVICES": "4"},
+        {"CUDA_VISIBLE_DEVICES": "7"},
+    ]
+    with pytest.raises(UsageError, match="each needs a GPU, and there are 2"):
+        seats(3, "cuda")
+    with pytest.raises(UsageError, match="2 processes on 'cuda:1'"):
+        seats(2, "cuda:1")
+
+
+def test_an_unknown_executor_is_refused() -> None:
+    with pytest.raises(UsageError, match=r"(?s)unknown executor 'slurm'.*local, ray"):
+        SweepConfig(("x",), Path("out"), executor="slurm")

@@ -1,0 +1,82 @@
+"""Shares of a sweep that meet in nothing but the output folder."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from kill_and_resume import records, table
+from make_run import make_run
+
+import fastclip
+from fastclip.checkpoints.base import Checkpoint
+from fastclip.cli.execution import parse_shard
+from fastclip.errors import UsageError
+from fastclip.sweeper.plan import Group, Plan, share_of
+
+
+def plan_of(*counts: int) -> Plan:
+    """Groups of so many checkpoints."""
+    groups = []
+    for name, count in enumerate(counts):
+        architecture: Any = SimpleNamespace(name=str(name), digest=str(name))
+        files = [Checkpoint(Path(f"{name}-{n}.pt"), "run", "torch", "1") for n in range(count)]
+        groups.append(Group(architecture, tuple(files)))
+    return Plan(tuple(groups), (), ())
+
+
+@pytest.mark.parametrize("counts", [(10,), (3, 4, 5), (1, 1), (200, 1)])
+@pytest.mark.parametrize("shards", [1, 2, 3, 7])
+def test_shares_are_equal_whole_and_distinct(counts: tuple[int, ...], shards: int) -> None:
+    plan = plan_of(*counts)
+    shares = [share_of(plan, n, shards) for n in range(1, shards + 1)]
+    seen = [c for share in shares for group in share.groups for c in group.checkpoints]
+    assert seen == [c for group in plan.groups for c in group.checkpoints]
+    sizes = [share.checkpoints for share in shares]
+    assert max(sizes) - min(sizes) <= 1
+    assert sum(len(share.groups) for share in shares) <= len(counts) + shards - 1
+
+
+@pytest.mark.parametrize("text", ["0/4", "5/4", "1", "a/b", "1/0", "-1/2", "1/2/3"])
+def test_what_is_no_share_is_refused(text: str) -> None:
+    with pytest.raises(UsageError, match="is no share"):
+        parse_shard(text)
+
+
+def test_two_shares_and_one_of_them_killed(
+    sets: tuple[str, ...], shared_cache: Path, tmp_path: Path
+) -> None:
+    """Both at a time in one folder; the killed one is started again, as a scheduler would."""
+    run = make_run(tmp_path / "runs", 6)
+    out, alone = tmp_path / "out", tmp_path / "alone"
+
+    def share(number: int) -> subprocess.Popen[bytes]:
+        data = [word for one in sets for word in ("--data", one)]
+        line = [sys.executable, "-m", "fastclip", "sweep", str(run), "-o", str(out), *data]
+        fixed = ["--cache-dir", str(shared_cache), "--engine", "torch", "--workers", "1", "-q"]
+        return subprocess.Popen([*line, *fixed, "--shard", f"{number}/2"])
+
+    first, second = share(1), share(2)
+    while records(out) < 2 and second.poll() is None:
+        time.sleep(0.01)
+    second.kill()
+    second.wait()
+    assert first.wait() == 0
+    assert share(2).wait() == 0
+    fastclip.sweep(run, alone, data=sets, cache_dir=shared_cache, engine="torch", workers=1)
+    assert table(out) == table(alone)
+
+
+def test_a_share_of_fewer_checkpoints_than_shares_may_be_empty(
+    run_folder: Path, sets: tuple[str, ...], shared_cache: Path, tmp_path: Path
+) -> None:
+    options: dict[str, Any] = {"data": sets, "cache_dir": shared_cache}
+    for number in range(1, 6):
+        fastclip.sweep(run_folder, tmp_path, shard=f"{number}/5", **options)
+    rows = fastclip.sweep(run_folder, tmp_path, **options)
+    assert rows["checkpoint"].nunique() == 3
