@@ -173,6 +173,39 @@ def growth(body: dict[str, Any]) -> Iterator[Row]:
         )
 
 
+def cluster(body: dict[str, Any]) -> Iterator[Row]:
+    """What died, and what became of it."""
+    yield "what", "Ray, 4 actors", "two shares"
+    ray, shard = body["ray"], body["shard"]
+    yield "checkpoints", f"{ray['checkpoints']}", f"{body['alone']['checkpoints']}"
+    killed = f"{ray['actors_killed']} actors killed, {ray['nodes_removed']} node removed, one added"
+    yield "on the way", killed, "one killed, started again"
+    yield "failed", f"{ray['failed']}", f"{sum(shard['exit_codes'])}"
+    records = body["ray"]["records_alone"]
+    yield "records", f"{ray['records']} of {records}", f"{shard['records']} of {records}"
+    yield (
+        "table equal to one process's",
+        str(ray["tables_byte_equal"]),
+        str(shard["tables_byte_equal"]),
+    )
+    yield "driver, ms per checkpoint", n(1000 * ray["driver_seconds_per_checkpoint"], 2), ""
+    yield "seconds; one process, one thread", n(ray["seconds"]), n(body["alone"]["seconds"])
+
+
+def series(body: dict[str, Any]) -> Iterator[Row]:
+    """A large series on so many GPUs."""
+    yield "GPUs", "hours", "efficiency", "first bottleneck", "minutes of what comes in turn"
+    for row in body["model"]["rows"]:
+        parts = (f"{name} {value:.{0 if value > 10 else 1}f}" for name, value in row["minutes"].items())
+        yield (
+            f"{row['gpus']}",
+            n(row["hours"]),
+            f"{row['efficiency']:.2f}",
+            row["limit"],
+            ", ".join(parts),
+        )
+
+
 TABLES: dict[str, Callable[[dict[str, Any]], Iterator[Row]]] = {
     "encoding": encoding,
     "sweep_speed": sweep_speed,
@@ -181,6 +214,8 @@ TABLES: dict[str, Callable[[dict[str, Any]], Iterator[Row]]] = {
     "steady": steady,
     "savings": savings,
     "growth": growth,
+    "cluster": cluster,
+    "series": series,
 }
 
 

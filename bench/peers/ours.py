@@ -54,6 +54,26 @@ def sweep_arguments(request: Request, out: Path, cache: Path) -> list[str]:
     ]
 
 
+def config_for(request: Request, out: Path, cache: Path, **options: Any) -> Any:
+    """The same sweep, for this process."""
+    from fastclip.sweeper.config import SweepConfig
+
+    data = (
+        f"tid2013:bench-tid={request.tid}",
+        f"cue-conflict:bench-cue={request.cue}",
+        f"cifar100:bench-cifar={request.cifar}",
+    )
+    return SweepConfig(
+        request.checkpoints,
+        out,
+        model=request.model,
+        data=data,
+        tasks=tasks_of(request),
+        cache_dir=cache,
+        **options,
+    )
+
+
 NAMES = {
     "iqa": ("iqa {distance} {metric}", ("srcc", "plcc", "krcc")),
     "shape-bias": ("shape-bias {metric}", ("shape_bias", "cue_accuracy")),
