@@ -196,7 +196,9 @@ def series(body: dict[str, Any]) -> Iterator[Row]:
     """A large series on so many GPUs."""
     yield "GPUs", "hours", "efficiency", "first bottleneck", "minutes of what comes in turn"
     for row in body["model"]["rows"]:
-        parts = (f"{name} {value:.{0 if value > 10 else 1}f}" for name, value in row["minutes"].items())
+        parts = (
+            f"{name} {value:.{0 if value > 10 else 1}f}" for name, value in row["minutes"].items()
+        )
         yield (
             f"{row['gpus']}",
             n(row["hours"]),

@@ -11,6 +11,10 @@ if TYPE_CHECKING:
     import rich.progress
 
 
+MOST_NAMED = 4
+"""Workers that are told one by one; a line has no room for more."""
+
+
 class Progress:
     """Counts checkpoints done and failed, pictures per second and the time left.
 
@@ -37,7 +41,7 @@ class Progress:
         self._began = time.monotonic()
         self._noted: set[str] = set()
         self._by = ""
-        self._workers: dict[str, tuple[int, float]] = {}
+        self._workers: dict[str, list[float]] = {}
 
     def note(self, text: str) -> None:
         """Say something once, however often it is noted."""
@@ -76,8 +80,7 @@ class Progress:
     def by(self, worker: str) -> None:
         """The next checkpoint was measured by this worker."""
         self._by = worker
-        done, _ = self._workers.get(worker, (0, 0.0))
-        self._workers[worker] = (done + 1, time.monotonic())
+        self._workers.setdefault(worker, []).append(time.monotonic())
 
     def checkpoint_done(
         self, name: str, *, cached: bool = False, seconds: Mapping[str, float] | None = None
@@ -118,11 +121,16 @@ class Progress:
         return f"{self._pictures / elapsed:,.0f} pictures/s" if self._pictures else ""
 
     def _rates(self) -> str:
-        """Checkpoints per minute of each worker, until its last."""
-        return "".join(
-            f", {worker} {done} ({60 * done / max(last - self._began, 1e-6):.1f}/min)"
-            for worker, (done, last) in sorted(self._workers.items())
-        )
+        """Of each worker, or of the slowest and the fastest of many."""
+        rates = {worker: _per_minute(ends) for worker, ends in self._workers.items()}
+        if len(rates) <= MOST_NAMED:
+            return "".join(
+                f", {worker} {len(self._workers[worker])}"
+                + (f" ({rates[worker]:.1f}/min)" if rates[worker] else "")
+                for worker in sorted(rates)
+            )
+        known = [rate for rate in rates.values() if rate] or [0.0]
+        return f", {len(rates)} workers, {min(known):.1f} to {max(known):.1f}/min each"
 
     def _left(self) -> str:
         if not self._measured or self._seen >= self._total:
@@ -149,6 +157,11 @@ class Progress:
             progress.TimeRemainingColumn(),
             console=Console(file=self.stream),
         )
+
+
+def _per_minute(ends: list[float]) -> float:
+    """Checkpoints per minute from when the first ended to when the last did; 0 where not known."""
+    return 60 * (len(ends) - 1) / (ends[-1] - ends[0]) if ends[-1] > ends[0] else 0.0
 
 
 def _duration(seconds: float) -> str:
