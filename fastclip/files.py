@@ -7,7 +7,7 @@ import json
 import os
 import secrets
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
@@ -62,17 +62,23 @@ def create_exclusive(path: Path, data: bytes) -> bool:
 
 
 @contextmanager
-def locked(path: Path) -> Iterator[None]:
-    """Hold a lock that one process at a time can have; waits for it.
+def locked(path: Path, *, wait: bool = True) -> Iterator[bool]:
+    """Hold a lock that one process at a time can have; False where another one has it.
 
     The system lets it go when the process dies. The file is made and stays. On a network file
     system without locks it says nothing and holds nothing: what is written is whole all the same.
+
+    Args:
+        wait: until it is free.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("ab") as file:
-        with suppress(OSError):
-            fcntl.flock(file, fcntl.LOCK_EX)
-        yield
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+            held = True
+        except OSError as error:
+            held = not isinstance(error, BlockingIOError)
+        yield held
 
 
 def canonical_json(value: Any) -> str:

@@ -88,6 +88,7 @@ class Entry:
 FACTS: Mapping[str, str] = {
     "anchors": "what open_clip says of its published weights",
     "headers": "names and shapes of checkpoints' tensors",
+    "locks": "empty files: who makes a graph or a view",
     "probes": "engines that passed the probe",
     "states": "names and shapes of architectures' tensors",
     "tokens": "token ids of prompts",

@@ -225,7 +225,7 @@ class ViewStore:
         maker = self.maker(request)
         if not _serves(header, mode):
             # Of several processes on a machine one makes it, and the others find it made.
-            with _writing(self.cache_dir), locked(self.cache_dir / "locks" / "views"):
+            with _writing(self.cache_dir), locked(self.cache_dir / "locks" / f"view-{key}"):
                 header = read_header(path)
                 if not _serves(header, mode):
                     header = self._make(maker, path, key, stored=mode != "generated")

@@ -75,7 +75,8 @@ def sweep(
         try:
             sweeper.run()
         finally:
-            _write_current_table(out)
+            if not _write_current_table(out, wait=config.shard is None):
+                progress.note("another share writes the table now, and will with these rows, too")
     return sweeper.outcome
 
 
@@ -84,12 +85,24 @@ def threads_for(config: SweepConfig) -> int:
     return config.workers or EXECUTORS.get(config.executor).threads(config)
 
 
-def _write_current_table(out: Path) -> None:
-    """Write the tables, unless they are current or nothing is settled."""
-    # Whoever comes last has all rows: a sweep of another share may be writing its table now.
-    with locked(out / ".table.lock"):
-        if (out / "config.json").is_file() and not table_is_current(out):
-            write_table(out)
+def _write_current_table(out: Path, *, wait: bool) -> bool:
+    """Write the tables, unless they are current or nothing is settled; False where another does.
+
+    Where another sweep of this folder writes them just now, it will write them once more with what
+    is there by then: whoever cannot `wait` need not.
+    """
+    if not (out / "config.json").is_file():
+        return True
+    wanted = out / ".table.wanted"
+    wanted.touch()
+    while wanted.exists():
+        with locked(out / ".table.lock", wait=wait) as held:
+            if not held:
+                return False
+            wanted.unlink(missing_ok=True)
+            if not table_is_current(out):
+                write_table(out)
+    return True
 
 
 class Sweeper:

@@ -17,6 +17,7 @@ import fastclip
 from fastclip.checkpoints.base import Checkpoint
 from fastclip.cli.execution import parse_shard
 from fastclip.errors import UsageError
+from fastclip.sweeper import run
 from fastclip.sweeper.plan import Group, Plan, share_of
 
 
@@ -52,12 +53,12 @@ def test_two_shares_and_one_of_them_killed(
     sets: tuple[str, ...], shared_cache: Path, tmp_path: Path
 ) -> None:
     """Both at a time in one folder; the killed one is started again, as a scheduler would."""
-    run = make_run(tmp_path / "runs", 6)
+    folder = make_run(tmp_path / "runs", 6)
     out, alone = tmp_path / "out", tmp_path / "alone"
 
     def share(number: int) -> subprocess.Popen[bytes]:
         data = [word for one in sets for word in ("--data", one)]
-        line = [sys.executable, "-m", "fastclip", "sweep", str(run), "-o", str(out), *data]
+        line = [sys.executable, "-m", "fastclip", "sweep", str(folder), "-o", str(out), *data]
         fixed = ["--cache-dir", str(shared_cache), "--engine", "torch", "--workers", "1", "-q"]
         return subprocess.Popen([*line, *fixed, "--shard", f"{number}/2"])
 
@@ -68,7 +69,7 @@ def test_two_shares_and_one_of_them_killed(
     second.wait()
     assert first.wait() == 0
     assert share(2).wait() == 0
-    fastclip.sweep(run, alone, data=sets, cache_dir=shared_cache, engine="torch", workers=1)
+    fastclip.sweep(folder, alone, data=sets, cache_dir=shared_cache, engine="torch", workers=1)
     assert table(out) == table(alone)
 
 
@@ -80,3 +81,25 @@ def test_a_share_of_fewer_checkpoints_than_shares_may_be_empty(
         fastclip.sweep(run_folder, tmp_path, shard=f"{number}/5", **options)
     rows = fastclip.sweep(run_folder, tmp_path, **options)
     assert rows["checkpoint"].nunique() == 3
+
+
+def test_a_share_leaves_the_table_to_who_is_writing_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And that one writes it once more: the share's rows may have come too late for the first."""
+    (tmp_path / "config.json").touch()
+    left: list[bool] = []
+    written: list[int] = []
+
+    def write(out: Path) -> None:
+        written.append(len(left))
+        if not left:
+            left.append(run._write_current_table(out, wait=False))
+
+    monkeypatch.setattr(run, "write_table", write)
+    monkeypatch.setattr(run, "table_is_current", lambda out: False)
+    assert run._write_current_table(tmp_path, wait=True)
+    assert left == [False]
+    assert written == [0, 1]
+    assert run._write_current_table(tmp_path, wait=False)
+    assert written == [0, 1, 1]
