@@ -30,7 +30,7 @@ def parse_shard(text: str) -> Shard:
         UsageError: it is no share.
     """
     number, _, shards = text.partition("/")
-    if number.isdigit() and shards.isdigit() and 1 <= int(number) <= int(shards):
+    if number.isdecimal() and shards.isdecimal() and 1 <= int(number) <= int(shards):
         return int(number), int(shards)
     raise UsageError(
         f"'{text}' is no share", where="--shard", mend="I/N with I from 1 to N, e.g. 3/8"
@@ -52,7 +52,7 @@ OPTIONS = (
         show_default=True,
         help="Workers, a GPU or a share of the cores each; 0: one per GPU, one on a CPU.",
     ),
-    click.option("--address", help="Of the Ray cluster, e.g. auto or ray://HOST:10001."),
+    click.option("--address", help="Of the Ray cluster, e.g. auto or HEAD:6379."),
     click.option(
         "--shard",
         type=ShardType(),

@@ -41,9 +41,11 @@ def print_summary(out: Path, outcome: Outcome) -> None:
     print_curves(read_table(out, COLUMNS, shown))
     for name, error in outcome.failures.items():
         click.echo(f"failed: {name}: {error}", err=True)
+    table = out / "results.csv"
     click.echo(
         f"{outcome.done} measured, {outcome.already_done} already measured, "
-        f"{len(outcome.failures)} failed, {outcome.skipped} skipped; rows in {out / 'results.csv'}"
+        f"{len(outcome.failures)} failed, {outcome.skipped} skipped; "
+        + (f"rows in {table}" if table.is_file() else "no rows yet")
     )
 
 

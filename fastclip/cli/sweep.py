@@ -277,7 +277,7 @@ def command(
     progress = Progress(quiet=quiet, live=not no_progress, verbose=verbose)
     spent = Profile()
     spent.since_process_start()
-    outcome = sweep(config, progress, spent)
+    outcome = sweep(config, progress, spent, wait=config.shard is None)
     if profile and outcome.workers:
         progress.say("--profile has no effect with several workers; -v tells each one's seconds")
     elif profile:

@@ -17,7 +17,6 @@ from fastclip.parity.base import SCREENING
 from fastclip.savings import ROUNDED, SAVINGS
 from fastclip.stimuli.decoders import DECODERS
 from fastclip.stimuli.decoders import DEFAULT as DEFAULT_DECODER
-from fastclip.sweeper.executors import EXECUTORS
 
 DEFAULT_SIGMA = "0.1"
 PRECISIONS = ("auto", "fp32", "fp16", "bf16", "int8")
@@ -124,14 +123,19 @@ class SweepConfig:
                 mend="leave it out, or measure in fp32, where these savings are exact",
             )
         refuse_unknown(self.device, self.precision)
-        if self.executor not in EXECUTORS:
-            raise UsageError(
-                f"unknown executor '{self.executor}'", mend=f"choose of: {', '.join(EXECUTORS)}"
-            )
         for option in ("batch_size", "limit", "every", "noise_seeds"):
             value = getattr(self, option)
             if value is not None and value < 1:
                 raise UsageError(f"{value} is less than 1", where=f"--{option.replace('_', '-')}")
+        for option in ("workers", "processes"):
+            if getattr(self, option) < 0:
+                raise UsageError(f"{getattr(self, option)} is less than 0", where=f"--{option}")
+        if self.shard is not None and not 1 <= self.shard[0] <= self.shard[1]:
+            raise UsageError(
+                f"there is no share {self.shard[0]} of {self.shard[1]}",
+                where="--shard",
+                mend="I/N with I from 1 to N, e.g. 3/8",
+            )
 
     @property
     def request(self) -> str:

@@ -12,7 +12,7 @@ from fastclip.sweeper.choose import likely
 from fastclip.sweeper.config import SweepConfig
 from fastclip.sweeper.estimate import seconds_per_checkpoint
 from fastclip.sweeper.options import task_options
-from fastclip.sweeper.plan import Group, Plan, make_plan
+from fastclip.sweeper.plan import EMPTY_SHARE, Group, Plan, make_plan
 
 RUNS = 6
 """That are named; a series may have thousands."""
@@ -34,6 +34,8 @@ def describe_plan(config: SweepConfig) -> Iterator[str]:
     index = SightingIndex(config.output_dir)
     for group in plan.groups:
         yield from _describe_group(config, plan, group, store, index, notes)
+    if config.shard is not None and not plan.checkpoints:
+        yield f"note        {EMPTY_SHARE}"
     for anchor in plan.absent:
         yield f"absent      {anchor}: a sweep downloads it first"
     for checkpoint, error in plan.unreadable:

@@ -58,15 +58,16 @@ class Outcome:
 class Books:
     """Where a sweep's results and events go; written by one thread at a time.
 
-    `workers` is how many share this machine and its memory.
+    `settled` is what measures, once that is known; `workers` how many share this machine and its
+    memory.
     """
 
     config: SweepConfig
-    settled: Settled
     ledger: Ledger
     progress: Progress
     outcome: Outcome
-    workers: int = 1
+    settled: Settled = field(init=False)
+    workers: int = field(default=1, init=False)
 
     def fail(self, checkpoint: Checkpoint, step: str, error: FastclipError) -> None:
         """Put a failure on record; raises StoppedError after too many."""

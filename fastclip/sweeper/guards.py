@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from errno import EDQUOT, ENOSPC
 from pathlib import Path
 
 from fastclip.errors import RefusalError
@@ -33,11 +34,12 @@ def refuse_full_disk(out: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
+        first = "free some space" if error.errno in (ENOSPC, EDQUOT) else "see to that file"
         raise RefusalError(
             f"writing failed ({error.strerror or error})",
             where=error.filename or out,
-            mend="free some space (or choose another -o, --cache-dir) and run the same command "
-            "again; every finished record is kept",
+            mend=f"{first} (or choose another -o, --cache-dir) and run the same command again; "
+            "every finished record is kept",
         ) from error
 
 

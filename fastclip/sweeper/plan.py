@@ -20,6 +20,8 @@ from fastclip.towers.base import Architecture
 
 Log = Callable[[str], None]
 
+EMPTY_SHARE = "more shares than checkpoints: there is none for this one"
+
 
 @dataclass(frozen=True)
 class Group:

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 MOST_NAMED = 4
 """Workers that are told one by one; a line has no room for more."""
 
+ENOUGH = 4
+"""Checkpoints of a worker before its rate is told."""
+
 
 class Progress:
     """Counts checkpoints done and failed, pictures per second and the time left.
@@ -160,8 +163,10 @@ class Progress:
 
 
 def _per_minute(ends: list[float]) -> float:
-    """Checkpoints per minute from when the first ended to when the last did; 0 where not known."""
-    return 60 * (len(ends) - 1) / (ends[-1] - ends[0]) if ends[-1] > ends[0] else 0.0
+    """Checkpoints per minute from when the first ended to when the last did; 0 of a few only."""
+    if len(ends) < ENOUGH or ends[-1] == ends[0]:
+        return 0.0
+    return 60 * (len(ends) - 1) / (ends[-1] - ends[0])
 
 
 def _duration(seconds: float) -> str:

@@ -12,7 +12,7 @@ from fastclip.towers.base import Architecture
 
 if TYPE_CHECKING:
     from fastclip.sweeper.config import SweepConfig
-    from fastclip.sweeper.run import Sweeper
+    from fastclip.sweeper.sweeper import Sweeper
 
 
 LOGS = "logs"
@@ -33,8 +33,7 @@ class Executor(ABC):
     def __init__(self, config: SweepConfig) -> None:
         self.config = config
 
-    @classmethod
-    def threads(cls, config: SweepConfig) -> int:
+    def threads(self) -> int:
         """Threads of one worker, where `--workers` does not say."""
         from fastclip.machine import usable_cores
 

@@ -22,7 +22,7 @@ from fastclip.sweeper.executors.base import (
     Refused,
 )
 from fastclip.sweeper.executors.queue import JobQueue
-from fastclip.sweeper.run import Sweeper
+from fastclip.sweeper.sweeper import Sweeper
 
 STILLBORN = 3
 """A worker that dies so often in a row without having said that it is ready is given up."""
@@ -98,7 +98,8 @@ class Driver:
         job = self._queue.finish(worker, event.number)
         if job is None:
             return
-        self.sweeper.progress.by(worker)
+        if not event.cached:
+            self.sweeper.progress.by(worker)
         self.sweeper.progress.pictures(event.pictures)
         self.sweeper.books.finish(job.checkpoint, cached=event.cached, seconds=dict(event.seconds))
 

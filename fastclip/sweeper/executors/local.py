@@ -5,22 +5,20 @@ from __future__ import annotations
 from fastclip.errors import RefusalError
 from fastclip.machine import usable_cores
 from fastclip.sweeper.choose import device_of
-from fastclip.sweeper.config import SweepConfig
 from fastclip.sweeper.executors.base import Executor
 from fastclip.sweeper.executors.driver import Driver, jobs_of
 from fastclip.sweeper.executors.process_pool import ProcessPool, gpus, seats
 from fastclip.sweeper.executors.worker import digest_of_settled
-from fastclip.sweeper.run import Sweeper
 from fastclip.sweeper.source import Listed
+from fastclip.sweeper.sweeper import Sweeper
 
 
 class LocalExecutor(Executor):
     """This process with every core, or several with a GPU or a share of the cores each."""
 
-    @classmethod
-    def threads(cls, config: SweepConfig) -> int:
+    def threads(self) -> int:
         """The cores, shared."""
-        return max(1, usable_cores() // max(1, config.processes))
+        return max(1, usable_cores() // max(1, self.config.processes))
 
     def run(self, sweeper: Sweeper) -> None:
         """Here, unless there are several processes, and work for them."""
@@ -32,6 +30,11 @@ class LocalExecutor(Executor):
         jobs = jobs_of(sweeper)
         if not jobs:
             return
+        if device == "cpu" and processes > usable_cores():
+            sweeper.progress.note(
+                f"{processes} processes share {usable_cores()} cores: each reads its own "
+                "checkpoints and needs memory, and none is faster"
+            )
         settled = digest_of_settled(sweeper.books.settled)
         places = seats(min(processes, len(jobs)), device)
         with ProcessPool(self.config, settled, places) as pool:

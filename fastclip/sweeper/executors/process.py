@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from datetime import datetime
 from multiprocessing.connection import Connection
 from threading import Lock, Thread
 
@@ -14,7 +15,7 @@ from fastclip.sweeper.guards import refuse_full_disk, refuse_lost_device
 
 
 def serve(connection: Connection) -> None:
-    """Receive the sweep, then jobs, until the driver hangs up."""
+    """Receive the sweep, then jobs; the process ends when the driver hangs up."""
     lock = Lock()
 
     def emit(event: Event) -> None:
@@ -22,12 +23,13 @@ def serve(connection: Connection) -> None:
             with lock:
                 connection.send(event)
         except OSError:
-            os._exit(0)  # the driver is gone; what is finished is on record
+            os._exit(0)  # as in `receive`
 
     config, settled, workers, cores = connection.recv()
     if cores:
         os.sched_setaffinity(0, cores)
     inbox = Inbox()
+    print(f"process {os.getpid()} begins, {datetime.now():%Y-%m-%d %H:%M:%S}", file=sys.stderr)
     try:
         out = config.output_dir
         with refuse_full_disk(out), refuse_lost_device(out):
@@ -39,13 +41,13 @@ def serve(connection: Connection) -> None:
 
 
 def receive(connection: Connection, inbox: Inbox) -> None:
-    """Jobs from the driver into the inbox; it hangs up where there are no more."""
+    """Jobs from the driver into the inbox; where it hangs up, nobody waits for what is in hand."""
     try:
         while True:
             life, job = connection.recv()
             inbox.put(life, job)
     except (EOFError, OSError):
-        inbox.close()
+        os._exit(0)  # what is finished is on record
 
 
 if __name__ == "__main__":

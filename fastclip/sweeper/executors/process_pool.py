@@ -81,7 +81,7 @@ class ProcessPool(Pool):
     """
 
     command: ClassVar[Sequence[str]] = (
-        sys.executable, "-m", "fastclip.sweeper.executors.process",
+        sys.executable, "-P", "-m", "fastclip.sweeper.executors.process",
     )  # fmt: skip
 
     def __init__(

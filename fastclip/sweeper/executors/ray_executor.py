@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import secrets
+import socket
 import time
 from collections.abc import Mapping
 from contextlib import suppress
@@ -22,7 +23,7 @@ from fastclip.sweeper.executors.base import Event, Executor, Job, Lost, Pool, Re
 from fastclip.sweeper.executors.driver import Driver, jobs_of
 from fastclip.sweeper.executors.process_pool import ProcessPool, Seat
 from fastclip.sweeper.executors.worker import digest_of_settled
-from fastclip.sweeper.run import Sweeper
+from fastclip.sweeper.sweeper import Sweeper
 
 if TYPE_CHECKING:
     from ray.actor import ActorHandle
@@ -36,6 +37,7 @@ LOST_SECONDS = 600.0
 RESOURCES = {"num_cpus": "CPU", "num_gpus": "GPU"}
 """A share's parts, as a node calls them."""
 
+ANSWER_SECONDS = 5.0
 POLL_SECONDS = 5.0
 RETRY_SECONDS = 0.2
 
@@ -49,9 +51,10 @@ class RayExecutor(Executor):
             raise RefusalError(
                 "ray is not installed", where="--executor", mend="pip install 'fastclip[ray]'"
             )
+        if config.address is not None:
+            refuse_silence(config.address)
 
-    @classmethod
-    def threads(cls, config: SweepConfig) -> int:
+    def threads(self) -> int:
         """A few: as many workers as a node has room for share its cores."""
         return min(THREADS, usable_cores())
 
@@ -64,8 +67,7 @@ class RayExecutor(Executor):
             return
         connected = ray.is_initialized()
         if not connected:
-            quiet = logging.WARNING
-            ray.init(address=self.config.address, log_to_driver=False, logging_level=quiet)
+            connect(self.config.address)
         settled = sweeper.books.settled
         try:
             device = device_of(self.config, settled)
@@ -76,6 +78,41 @@ class RayExecutor(Executor):
         finally:
             if not connected:
                 ray.shutdown()
+
+
+def connect(address: str | None) -> None:
+    """Join a cluster, or begin one of this machine alone.
+
+    Raises:
+        RefusalError: there is none at the address.
+    """
+    import ray
+
+    try:
+        ray.init(address=address, log_to_driver=False, logging_level=logging.WARNING)
+    except (OSError, RuntimeError, ValueError) as error:
+        raise no_cluster(address, str(error)) from error
+
+
+def no_cluster(address: str | None, why: str) -> RefusalError:
+    """What to raise where a cluster cannot be joined."""
+    return RefusalError(
+        f"no Ray cluster can be joined at '{address}': {why}",
+        where="--address",
+        mend="auto where this machine is a node of it, else HEAD:6379; without --address a cluster "
+        "of this machine alone is begun",
+    )
+
+
+def refuse_silence(address: str) -> None:
+    """Raise RefusalError where nothing listens: Ray would try for minutes."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if not (host and port.isdecimal()):
+        return  # "auto", "local"
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=ANSWER_SECONDS).close()
+    except OSError as error:
+        raise no_cluster(address, str(error)) from error
 
 
 def room_for(share: Mapping[str, int]) -> int:

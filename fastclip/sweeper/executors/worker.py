@@ -19,8 +19,8 @@ from fastclip.sweeper.options import task_options
 from fastclip.sweeper.plan import plan_data
 from fastclip.sweeper.profile import Profile
 from fastclip.sweeper.progress import Progress
-from fastclip.sweeper.run import Sweeper
 from fastclip.sweeper.source import Source
+from fastclip.sweeper.sweeper import Sweeper
 from fastclip.towers.base import Architecture
 
 Emit = Callable[[Event], None]
@@ -32,7 +32,7 @@ def digest_of_settled(settled: Settled) -> str:
 
 
 class Inbox:
-    """Jobs on their way to a worker's engine; `close` when no more will come.
+    """Jobs on their way to a worker's engine.
 
     Attributes:
         life: tells this process from the worker's one before.
@@ -40,31 +40,22 @@ class Inbox:
 
     def __init__(self) -> None:
         self.life = secrets.token_hex(8)
-        self._queue: queue.Queue[Job | None] = queue.Queue()
+        self._queue: queue.Queue[Job] = queue.Queue()
         self._next: deque[Job] = deque()
-        self._closed = False
 
     def put(self, life: str, job: Job) -> None:
         """From any thread; a job that was sent to the process before is handed out anew."""
         if life == self.life:
             self._queue.put(job)
 
-    def close(self) -> None:
-        """From any thread."""
-        self._queue.put(None)
-
     def peek(self, *, wait: bool) -> Job | None:
-        """The next job, left where it is; None where there is none yet, or no more will come."""
-        if not self._next and not self._closed:
+        """The next job, left where it is; None where there is none yet."""
+        if not self._next:
             try:
-                job = self._queue.get(block=wait)
+                self._next.append(self._queue.get(block=wait))
             except queue.Empty:
                 return None
-            if job is None:
-                self._closed = True
-            else:
-                self._next.append(job)
-        return self._next[0] if self._next else None
+        return self._next[0]
 
     def take(self) -> Job:
         """The job that was peeked at."""
@@ -180,21 +171,17 @@ class Worker:
             replace(config, memory=memory),
             plan_data(config, options),
             options,
-            here,
+            here.threads,
             self._progress,
             Profile(),
         )
         self._sweeper.check_pictures()
-        self._sweeper.books = WorkerBooks(
-            config,
-            here,
-            self._sweeper.ledger,
-            self._progress,
-            self._sweeper.outcome,
-            workers,
-            emit,
-            self._numbers,
+        sweeper = self._sweeper
+        books = WorkerBooks(
+            config, sweeper.ledger, self._progress, sweeper.outcome, emit, self._numbers
         )
+        books.settled, books.workers = here, workers
+        sweeper.books = books
 
     def run(self, inbox: Inbox) -> None:
         """One architecture after another, as they come."""

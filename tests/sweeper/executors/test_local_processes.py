@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
 import sys
 import threading
 import time
@@ -13,53 +14,22 @@ from pathlib import Path
 import pytest
 from kill_and_resume import table
 from make_run import make_run, save_checkpoint, tiny_state
+from watch import Watch
 
 import fastclip
 from fastclip.errors import FastclipError, RefusalError, UsageError
 from fastclip.sweeper.config import SweepConfig
 from fastclip.sweeper.executors.process_pool import ProcessPool, seats
-from fastclip.sweeper.progress import Progress
 
-CHECKPOINTS = 6
-
-
-@pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_run(tmp_path_factory.mktemp("runs"), CHECKPOINTS)
-
-
-@pytest.fixture(scope="module")
-def alone(
-    run: Path, sets: tuple[str, ...], shared_cache: Path, tmp_path_factory: pytest.TempPathFactory
-) -> str:
-    """The table of one local process with as many threads as each of two."""
-    out = tmp_path_factory.mktemp("alone")
-    fastclip.sweep(run, out, data=sets, cache_dir=shared_cache, engine="torch", workers=1)
-    return table(out)
-
-
-class Watch(Progress):
-    """Calls back when a checkpoint is done, and keeps what was said."""
-
-    def __init__(self, done=None) -> None:  # type: ignore[no-untyped-def]
-        super().__init__(live=False)
-        self.done, self.said = done, []  # type: ignore[var-annotated]
-
-    def checkpoint_done(self, name, **options) -> None:  # type: ignore[no-untyped-def]
-        super().checkpoint_done(name, **options)
-        if self.done:
-            self.done(name)
-
-    def _print(self, text: str) -> None:
-        self.said.append(text)
+CHECKPOINTS = 8
 
 
 def test_two_processes_write_one_process_s_table(
-    run: Path, sets: tuple[str, ...], shared_cache: Path, tmp_path: Path, alone: str
+    longer_run: Path, sets: tuple[str, ...], shared_cache: Path, tmp_path: Path, alone: str
 ) -> None:
     watch = Watch()
     rows = fastclip.sweep(
-        run,
+        longer_run,
         tmp_path,
         data=sets,
         cache_dir=shared_cache,
@@ -78,7 +48,7 @@ def test_two_processes_write_one_process_s_table(
 
 
 def test_a_worker_that_is_killed_loses_nothing(
-    run: Path,
+    longer_run: Path,
     sets: tuple[str, ...],
     shared_cache: Path,
     tmp_path: Path,
@@ -90,14 +60,14 @@ def test_a_worker_that_is_killed_loses_nothing(
     monkeypatch.setattr(ProcessPool, "__enter__", lambda self: (pools.append(self), enter(self))[1])
     killed: list[int] = []
 
-    def kill_once(_: str) -> None:
+    def kill_once(_: int) -> None:
         if not killed:
             killed.append(pools[0].pid("worker-1"))
             os.kill(killed[0], signal.SIGKILL)
 
     watch = Watch(kill_once)
     rows = fastclip.sweep(
-        run,
+        longer_run,
         tmp_path,
         data=sets,
         cache_dir=shared_cache,
@@ -113,7 +83,7 @@ def test_a_worker_that_is_killed_loses_nothing(
 
 
 def test_a_checkpoint_that_kills_two_workers_is_failed(
-    run: Path,
+    longer_run: Path,
     sets: tuple[str, ...],
     shared_cache: Path,
     tmp_path: Path,
@@ -124,7 +94,7 @@ def test_a_checkpoint_that_kills_two_workers_is_failed(
     monkeypatch.setattr(ProcessPool, "command", (sys.executable, deadly))
     watch = Watch()
     rows = fastclip.sweep(
-        run,
+        longer_run,
         tmp_path,
         data=sets,
         cache_dir=shared_cache,
@@ -170,7 +140,7 @@ def test_too_many_failures_end_the_workers(
 
 
 def test_a_worker_that_sees_another_folder_refuses(
-    run: Path,
+    longer_run: Path,
     sets: tuple[str, ...],
     shared_cache: Path,
     tmp_path: Path,
@@ -180,29 +150,27 @@ def test_a_worker_that_sees_another_folder_refuses(
         "fastclip.sweeper.executors.local.digest_of_settled", lambda settled: "another"
     )
     with pytest.raises(RefusalError, match=r"finds another config\.json than the driver's"):
-        fastclip.sweep(run, tmp_path, data=sets, cache_dir=shared_cache, processes=2)
+        fastclip.sweep(longer_run, tmp_path, data=sets, cache_dir=shared_cache, processes=2)
 
 
 def test_a_second_sweep_starts_no_worker(
-    run: Path,
+    longer_run: Path,
     sets: tuple[str, ...],
     shared_cache: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     options = {"data": sets, "cache_dir": shared_cache, "workers": 1}
-    fastclip.sweep(run, tmp_path, **options)
+    fastclip.sweep(longer_run, tmp_path, **options)
     monkeypatch.setattr(ProcessPool, "__enter__", lambda self: pytest.fail("a worker was started"))
-    fastclip.sweep(run, tmp_path, processes=2, **options)
+    fastclip.sweep(longer_run, tmp_path, processes=2, **options)
 
 
 def test_workers_go_when_their_driver_is_killed(
-    run: Path, sets: tuple[str, ...], shared_cache: Path, tmp_path: Path
+    longer_run: Path, sets: tuple[str, ...], shared_cache: Path, tmp_path: Path
 ) -> None:
-    import subprocess
-
     data = [word for one in sets for word in ("--data", one)]
-    line = [sys.executable, "-m", "fastclip", "sweep", str(run), "-o", str(tmp_path), *data]
+    line = [sys.executable, "-m", "fastclip", "sweep", str(longer_run), "-o", str(tmp_path), *data]
     line += ["--cache-dir", str(shared_cache), "--processes", "2", "--workers", "1"]
     driver = subprocess.Popen(line, stderr=subprocess.PIPE, text=True)
     assert driver.stderr is not None
@@ -252,6 +220,25 @@ def test_more_processes_than_gpus_are_refused(monkeypatch: pytest.MonkeyPatch) -
         seats(2, "cuda:1")
 
 
-def test_an_unknown_executor_is_refused() -> None:
+def test_an_unknown_executor_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"(?s)unknown executor 'slurm'.*local, ray"):
-        SweepConfig(("x",), Path("out"), executor="slurm")
+        fastclip.sweep(tmp_path, tmp_path / "out", executor="slurm")
+
+
+@pytest.mark.parametrize("options", [{"processes": -1}, {"workers": -1}])
+def test_less_than_none_is_refused(options: dict[str, int]) -> None:
+    with pytest.raises(UsageError, match="-1 is less than 0"):
+        SweepConfig(("x",), Path("out"), **options)
+
+
+def test_a_folder_s_own_modules_are_not_the_workers(
+    longer_run: Path, sets: tuple[str, ...], shared_cache: Path, tmp_path: Path
+) -> None:
+    """A user's `queue.py` where the sweep is started has no say."""
+    here = tmp_path / "here"
+    here.mkdir()
+    (here / "queue.py").write_text("raise SystemExit('a user's script')\n")
+    data = [word for one in sets for word in ("--data", one)]
+    line = [sys.executable, "-P", "-m", "fastclip", "sweep", str(longer_run), *data]
+    line += ["-o", "out", "--cache-dir", str(shared_cache), "--processes", "2", "--every", "4"]
+    subprocess.run([*line, "-q"], cwd=here, check=True)

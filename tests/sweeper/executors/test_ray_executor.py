@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from kill_and_resume import table
-from make_run import make_run
+from watch import Watch
 
 import fastclip
 from fastclip.sweeper.executors import ray_executor
@@ -46,48 +46,15 @@ def cluster() -> Iterator[Any]:
         made.shutdown()
 
 
-@pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_run(tmp_path_factory.mktemp("runs"), CHECKPOINTS)
-
-
-@pytest.fixture(scope="module")
-def alone(
-    run: Path, sets: tuple[str, ...], shared_cache: Path, tmp_path_factory: pytest.TempPathFactory
-) -> str:
-    """The table of one local process."""
-    out = tmp_path_factory.mktemp("alone")
-    fastclip.sweep(run, out, data=sets, cache_dir=shared_cache, engine="torch", workers=1)
-    return table(out)
-
-
-class Watch(Progress):
-    """Calls back when a checkpoint is done, and keeps what was said."""
-
-    def __init__(self, done: Any = None) -> None:
-        super().__init__(live=False)
-        self.done, self.count = done, 0
-        self.said: list[str] = []
-
-    def checkpoint_done(self, name: str, **options: Any) -> None:
-        super().checkpoint_done(name, **options)
-        self.count += 1
-        if self.done:
-            self.done(self.count)
-
-    def _print(self, text: str) -> None:
-        self.said.append(text)
-
-
 @pytest.fixture
 def sweep(
-    run: Path, sets: tuple[str, ...], shared_cache: Path, tmp_path: Path, cluster: Any
+    longer_run: Path, sets: tuple[str, ...], shared_cache: Path, tmp_path: Path, cluster: Any
 ) -> Any:
     """Sweep with two actors into `tmp_path`."""
 
     def sweep(progress: Progress, **options: Any) -> Any:
         return fastclip.sweep(
-            run, tmp_path, data=sets, cache_dir=shared_cache, engine="torch", workers=1,
+            longer_run, tmp_path, data=sets, cache_dir=shared_cache, engine="torch", workers=1,
             executor="ray", progress=progress, **({"processes": 2} | options),
         )  # fmt: skip
 
@@ -164,6 +131,16 @@ def test_a_checkpoint_that_kills_two_workers_is_failed(
     assert "2 workers died" in rows.attrs["failures"]["tiny/epoch_3.pt"]
     assert sum(" died (signal SIGKILL)" in line for line in watch.said) == 2
     assert rows["checkpoint"].nunique() == CHECKPOINTS - 1
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1:1", "ray://127.0.0.1:1", "nowhere.invalid:6379"])
+def test_an_address_at_which_nobody_answers_is_refused_at_once(address: str) -> None:
+    from fastclip.errors import RefusalError
+    from fastclip.sweeper.config import SweepConfig
+
+    config = SweepConfig(("x",), Path("out"), executor="ray", address=address)
+    with pytest.raises(RefusalError, match="no Ray cluster can be joined"):
+        ray_executor.RayExecutor(config)
 
 
 def test_without_ray_it_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

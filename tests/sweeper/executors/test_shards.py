@@ -10,6 +10,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import torch
 from kill_and_resume import records, table
 from make_run import make_run
 
@@ -18,6 +19,8 @@ from fastclip.checkpoints.base import Checkpoint
 from fastclip.cli.execution import parse_shard
 from fastclip.errors import UsageError
 from fastclip.sweeper import run
+from fastclip.sweeper.config import SweepConfig
+from fastclip.sweeper.describe import describe_plan
 from fastclip.sweeper.plan import Group, Plan, share_of
 
 
@@ -103,3 +106,37 @@ def test_a_share_leaves_the_table_to_who_is_writing_it(
     assert written == [0, 1]
     assert run._write_current_table(tmp_path, wait=False)
     assert written == [0, 1, 1]
+
+
+@pytest.mark.parametrize("shard", [(0, 2), (7, 2)])
+def test_a_share_that_there_is_not_is_refused(shard: tuple[int, int]) -> None:
+    with pytest.raises(UsageError, match=f"there is no share {shard[0]} of 2"):
+        SweepConfig(("x",), Path("out"), shard=shard)
+
+
+def test_an_empty_share_of_an_empty_folder_has_no_rows(
+    run_folder: Path, sets: tuple[str, ...], shared_cache: Path, tmp_path: Path
+) -> None:
+    rows = fastclip.sweep(run_folder, tmp_path, shard="1/5", data=sets, cache_dir=shared_cache)
+    assert len(rows) == 0
+    lines = list(
+        describe_plan(
+            SweepConfig(
+                (str(run_folder),), tmp_path, shard=(1, 5), data=sets, cache_dir=shared_cache
+            )
+        )
+    )
+    assert any("more shares than checkpoints" in line for line in lines)
+
+
+def test_a_share_of_unreadable_files_alone_fails_them(
+    sets: tuple[str, ...], shared_cache: Path, tmp_path: Path
+) -> None:
+    """No engine is tried, as there is nothing to try it with, and nothing is settled."""
+    folder = make_run(tmp_path / "runs", 1)
+    torch.save({"state_dict": {"no_tower.weight": torch.ones(4)}}, folder / "epoch_2.pt")
+    out = tmp_path / "out"
+    rows = fastclip.sweep(folder, out, shard="1/2", data=sets, cache_dir=shared_cache)
+    assert list(rows.attrs["failures"]) == ["tiny/epoch_2.pt"]
+    assert len(list((out / "failures").iterdir())) == 1
+    assert not (out / "config.json").exists()

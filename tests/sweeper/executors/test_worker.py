@@ -43,16 +43,6 @@ def test_nobody_waits_who_did_not_ask_to() -> None:
     assert names(source_of(inbox, "a").arrived(wait=True)) == ["7"]
 
 
-def test_a_closed_inbox_gives_out_what_it_has_and_then_nothing() -> None:
-    inbox = Inbox()
-    inbox.put(inbox.life, job(1, "a"))
-    inbox.close()
-    source = source_of(inbox, "a")
-    assert names(source.arrived(wait=True)) == ["1"]
-    assert names(source.arrived(wait=True)) == []
-    assert inbox.peek(wait=True) is None
-
-
 def test_what_was_sent_to_the_process_before_is_forgotten() -> None:
     inbox = Inbox()
     inbox.put(Inbox().life, job(1, "a"))
