@@ -44,8 +44,14 @@ def _choices(settings: Mapping[str, Any]) -> Iterator[str]:
             yield from (f"--{name}", str(settings[name]))
 
 
+WHO = ("executor", "processes", "address", "shard")
+"""Options that say which processes measure."""
+
+
 def sweep_command(options: Mapping[str, Any]) -> str:
     """`fastclip sweep ...` with every option that is not the default.
+
+    Who measured is left out: it changes no number, and a share is not the whole.
 
     Args:
         options: fields of `fastclip.sweeper.config.SweepConfig` as JSON values.
@@ -55,7 +61,7 @@ def sweep_command(options: Mapping[str, Any]) -> str:
     defaults = SweepConfig(checkpoints=(), output_dir=Path()).as_json()
     words = ["fastclip", "sweep", *options.get("checkpoints", ())]
     for name, value in options.items():
-        if name != "checkpoints" and value != defaults.get(name):
+        if name not in ("checkpoints", *WHO) and value != defaults.get(name):
             words.extend(_words(name, value))
     return shlex.join(words)
 

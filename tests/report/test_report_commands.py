@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import shlex
+from dataclasses import replace
 from pathlib import Path
 
 from click.testing import CliRunner
@@ -30,12 +31,13 @@ def test_the_command_asks_for_the_same_sweep_again(monkeypatch):
     )
     asked = []
 
-    def no_sweep(config, progress=None, profile=None):
+    def no_sweep(config, *_, **__):
         asked.append(config)
         raise KeyboardInterrupt
 
     monkeypatch.setattr("fastclip.sweeper.run.sweep", no_sweep)
-    words = shlex.split(sweep_command(config.as_json()))
+    of_a_share = replace(config, executor="ray", processes=4, address="auto", shard=(2, 3))
+    words = shlex.split(sweep_command(of_a_share.as_json()))
     assert words[:2] == ["fastclip", "sweep"]
     CliRunner().invoke(command, words[2:])
     assert asked == [config]

@@ -24,30 +24,7 @@ from fastclip.sweeper.executors.process_pool import ProcessPool, seats
 CHECKPOINTS = 8
 
 
-def test_two_processes_write_one_process_s_table(
-    longer_run: Path, sets: tuple[str, ...], shared_cache: Path, tmp_path: Path, alone: str
-) -> None:
-    watch = Watch()
-    rows = fastclip.sweep(
-        longer_run,
-        tmp_path,
-        data=sets,
-        cache_dir=shared_cache,
-        engine="torch",
-        workers=1,
-        processes=2,
-        progress=watch,
-    )
-    assert not rows.attrs["failures"]
-    assert table(tmp_path) == alone
-    logs = sorted(path.name for path in (tmp_path / "logs").iterdir())
-    assert logs == ["worker-1.log", "worker-2.log"]
-    assert sum("by worker-" in line for line in watch.said) == CHECKPOINTS
-    assert any("/min" in line for line in watch.said)
-    assert json.loads((tmp_path / "config.json").read_text())["threads"] == 1
-
-
-def test_a_worker_that_is_killed_loses_nothing(
+def test_two_processes_one_of_them_killed_write_one_process_s_table(
     longer_run: Path,
     sets: tuple[str, ...],
     shared_cache: Path,
@@ -80,49 +57,38 @@ def test_a_worker_that_is_killed_loses_nothing(
     assert any("worker-1 died (signal SIGKILL)" in line for line in watch.said)
     assert not rows.attrs["failures"]
     assert table(tmp_path) == alone
+    logs = sorted(path.name for path in (tmp_path / "logs").iterdir())
+    assert logs == ["worker-1.log", "worker-2.log"]
+    assert sum("by worker-" in line for line in watch.said) == CHECKPOINTS
+    assert json.loads((tmp_path / "config.json").read_text())["threads"] == 1
 
 
-def test_a_checkpoint_that_kills_two_workers_is_failed(
-    longer_run: Path,
-    sets: tuple[str, ...],
-    shared_cache: Path,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
+def test_a_checkpoint_that_kills_two_workers_is_failed_and_so_is_a_broken_one(
+    sets: tuple[str, ...], shared_cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    run = make_run(tmp_path / "runs", 5)
+    break_checkpoint(run, 5)
     monkeypatch.setenv("DEADLY", "epoch_3.pt")
     deadly = str(Path(__file__).with_name("deadly_process.py"))
     monkeypatch.setattr(ProcessPool, "command", (sys.executable, deadly))
     watch = Watch()
-    rows = fastclip.sweep(
-        longer_run,
-        tmp_path,
-        data=sets,
-        cache_dir=shared_cache,
-        engine="torch",
-        workers=1,
-        processes=2,
-        progress=watch,
-    )
-    assert list(rows.attrs["failures"]) == ["tiny/epoch_3.pt"]
-    assert (
-        "2 workers died while they had this checkpoint" in rows.attrs["failures"]["tiny/epoch_3.pt"]
-    )
-    assert sum(" died (" in line for line in watch.said) == 2
-    assert rows["checkpoint"].nunique() == CHECKPOINTS - 1
-
-
-def test_a_broken_checkpoint_is_failed_and_on_record(
-    sets: tuple[str, ...], shared_cache: Path, tmp_path: Path
-) -> None:
-    run = make_run(tmp_path / "runs", 3)
-    broken = tiny_state(2)
-    broken["visual.conv1.weight"][:] = float("nan")
-    save_checkpoint(run / "epoch_2.pt", 2, broken)
     out = tmp_path / "out"
-    rows = fastclip.sweep(run, out, data=sets, cache_dir=shared_cache, processes=2)
-    assert list(rows.attrs["failures"]) == ["tiny/epoch_2.pt"]
-    assert len(list((out / "failures").iterdir())) == 1 if (out / "failures").is_dir() else True
-    assert rows["checkpoint"].nunique() == 2
+    rows = fastclip.sweep(
+        run, out, data=sets, cache_dir=shared_cache, engine="torch", processes=2, progress=watch
+    )
+    failures = rows.attrs["failures"]
+    assert sorted(failures) == ["tiny/epoch_3.pt", "tiny/epoch_5.pt"]
+    assert "2 workers died while they had this checkpoint" in failures["tiny/epoch_3.pt"]
+    assert sum(" died (" in line for line in watch.said) == 2
+    assert len(list((out / "failures").iterdir())) == 2
+    assert rows["checkpoint"].nunique() == 3
+
+
+def break_checkpoint(run: Path, epoch: int) -> None:
+    """Write a checkpoint that is not finite."""
+    broken = tiny_state(epoch)
+    broken["visual.conv1.weight"][:] = float("nan")
+    save_checkpoint(run / f"epoch_{epoch}.pt", epoch, broken)
 
 
 def test_too_many_failures_end_the_workers(
@@ -130,12 +96,16 @@ def test_too_many_failures_end_the_workers(
 ) -> None:
     run = make_run(tmp_path / "runs", 4)
     for epoch in range(1, 5):
-        broken = tiny_state(epoch)
-        broken["visual.conv1.weight"][:] = float("nan")
-        save_checkpoint(run / f"epoch_{epoch}.pt", epoch, broken)
+        break_checkpoint(run, epoch)
     with pytest.raises(FastclipError, match="more than 1 checkpoints failed"):
         fastclip.sweep(
-            run, tmp_path / "out", data=sets, cache_dir=shared_cache, processes=2, max_failures=1
+            run,
+            tmp_path / "out",
+            data=sets,
+            cache_dir=shared_cache,
+            engine="torch",
+            processes=2,
+            max_failures=1,
         )
 
 
@@ -150,7 +120,9 @@ def test_a_worker_that_sees_another_folder_refuses(
         "fastclip.sweeper.executors.local.digest_of_settled", lambda settled: "another"
     )
     with pytest.raises(RefusalError, match=r"finds another config\.json than the driver's"):
-        fastclip.sweep(longer_run, tmp_path, data=sets, cache_dir=shared_cache, processes=2)
+        fastclip.sweep(
+            longer_run, tmp_path, data=sets, cache_dir=shared_cache, engine="torch", processes=2
+        )
 
 
 def test_a_second_sweep_starts_no_worker(
@@ -171,7 +143,7 @@ def test_workers_go_when_their_driver_is_killed(
 ) -> None:
     data = [word for one in sets for word in ("--data", one)]
     line = [sys.executable, "-m", "fastclip", "sweep", str(longer_run), "-o", str(tmp_path), *data]
-    line += ["--cache-dir", str(shared_cache), "--processes", "2", "--workers", "1"]
+    line += ["--cache-dir", str(shared_cache), "--processes", "2", "--engine", "torch"]
     driver = subprocess.Popen(line, stderr=subprocess.PIPE, text=True)
     assert driver.stderr is not None
     reader = threading.Thread(target=driver.stderr.read, daemon=True)
@@ -240,5 +212,16 @@ def test_a_folder_s_own_modules_are_not_the_workers(
     (here / "queue.py").write_text("raise SystemExit('a user's script')\n")
     data = [word for one in sets for word in ("--data", one)]
     line = [sys.executable, "-P", "-m", "fastclip", "sweep", str(longer_run), *data]
-    line += ["-o", "out", "--cache-dir", str(shared_cache), "--processes", "2", "--every", "4"]
+    line += [
+        "-o",
+        "out",
+        "--cache-dir",
+        str(shared_cache),
+        "--processes",
+        "2",
+        "--engine",
+        "torch",
+        "--every",
+        "4",
+    ]
     subprocess.run([*line, "-q"], cwd=here, check=True)

@@ -70,43 +70,29 @@ def test_actors_write_one_process_s_table(sweep: Any, tmp_path: Path, alone: str
     assert sorted(p.name for p in (tmp_path / "logs").iterdir()) == ["worker-1.log", "worker-2.log"]
 
 
-def test_an_actor_that_is_killed_is_restarted(
-    sweep: Any, tmp_path: Path, alone: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    pools: list[RayPool] = []
-    enter = RayPool.__enter__
-    monkeypatch.setattr(RayPool, "__enter__", lambda self: (pools.append(self), enter(self))[1])
-
-    def kill(count: int) -> None:
-        if count == 2:
-            pid = ray.get(pools[0]._actors["worker-1"].pid.remote())
-            os.kill(pid, signal.SIGKILL)
-
-    watch = Watch(kill)
-    rows = sweep(watch)
-    assert any("worker-1 is lost" in line for line in watch.said)
-    assert not rows.attrs["failures"]
-    assert table(tmp_path) == alone
-
-
-def test_a_node_goes_and_another_comes(
+def test_an_actor_is_killed_and_a_node_goes_and_another_comes(
     sweep: Any, cluster: Any, tmp_path: Path, alone: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Actors on pretended GPUs, one node each, engines on the CPU."""
+    """Actors on pretended GPUs, engines on the CPU."""
+    pools: list[RayPool] = []
     init = RayPool.__init__
 
     def on_gpus(self: RayPool, config: Any, settled: Any, count: int, share: Any) -> None:
+        pools.append(self)
         init(self, config, settled, 3, {"num_gpus": 1, "num_cpus": 0})
 
     monkeypatch.setattr(RayPool, "__init__", on_gpus)
 
-    def swap_nodes(count: int) -> None:
-        if count == 2:
+    def disturb(count: int) -> None:
+        if count == 1:
+            victim = sorted(pools[0]._lives)[0]
+            os.kill(ray.get(pools[0]._actors[victim].pid.remote()), signal.SIGKILL)
+        if count == 3:
             cluster.remove_node(cluster.nodes_to_remove.pop(), allow_graceful=False)
-        if count == 4:
+        if count == 5:
             cluster.add_node(num_cpus=2, num_gpus=2)
 
-    watch = Watch(swap_nodes)
+    watch = Watch(disturb)
     rows = sweep(watch)
     assert any("is lost" in line for line in watch.said)
     assert not rows.attrs["failures"]
