@@ -57,7 +57,7 @@ def sweep(
 
 def _plain(name: str, value: Any) -> Any:
     """An option in the form `SweepConfig` takes, from any form the command takes it in."""
-    from fastclip.checkpoints.selection import parse_range
+    from fastclip.checkpoints.selection import parse_range, parse_shard
 
     if name in ("data_dir", "cache_dir"):
         return None if value is None else Path(value)
@@ -72,8 +72,6 @@ def _plain(name: str, value: Any) -> Any:
     if name in ("steps", "epochs") and isinstance(value, str):
         return parse_range(value)
     if name == "shard" and isinstance(value, str):
-        from fastclip.cli.execution import parse_shard
-
         return parse_shard(value)
     if name == "batch_size" and value == "auto":
         return None

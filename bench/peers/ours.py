@@ -38,14 +38,19 @@ def sweep(request: Request, out: Path, cache: Path, *extra: str) -> Ran:
     )
 
 
-def sweep_arguments(request: Request, out: Path, cache: Path) -> list[str]:
-    """What follows `fastclip` on the command line."""
+def data_of(request: Request) -> tuple[str, ...]:
+    """What `--data` takes for the sets that a request names."""
     sets = {
         "tid2013:bench-tid": request.tid,
         "cue-conflict:bench-cue": request.cue,
         "cifar100:bench-cifar": request.cifar,
     }
-    data = [part for k, v in sets.items() if v for part in ("--data", f"{k}={v}")]
+    return tuple(f"{name}={path}" for name, path in sets.items() if path)
+
+
+def sweep_arguments(request: Request, out: Path, cache: Path) -> list[str]:
+    """What follows `fastclip` on the command line."""
+    data = [word for one in data_of(request) for word in ("--data", one)]
     return [
         *("sweep", *request.checkpoints, "-o", str(out), "-m", request.model),
         *("--cache-dir", str(cache), "-t", ",".join(tasks_of(request)), *data),
@@ -58,16 +63,11 @@ def config_for(request: Request, out: Path, cache: Path, **options: Any) -> Any:
     """The same sweep, for this process."""
     from fastclip.sweeper.config import SweepConfig
 
-    data = (
-        f"tid2013:bench-tid={request.tid}",
-        f"cue-conflict:bench-cue={request.cue}",
-        f"cifar100:bench-cifar={request.cifar}",
-    )
     return SweepConfig(
         request.checkpoints,
         out,
         model=request.model,
-        data=data,
+        data=data_of(request),
         tasks=tasks_of(request),
         cache_dir=cache,
         **options,

@@ -1,4 +1,4 @@
-"""Choose among found checkpoints: `--every`, `--steps`, `--epochs`."""
+"""Choose among found checkpoints, and read what `--every`, `--steps`, `--epochs`, `--shard` say."""
 
 from __future__ import annotations
 
@@ -24,6 +24,20 @@ def parse_range(text: str) -> Bounds:
         if first is None or last is None or first <= last:
             return first, last
     raise UsageError(f"'{text}' is not a range", mend="write A:B (both inclusive), A: or :B")
+
+
+def parse_shard(text: str) -> tuple[int, int]:
+    """`(I, N)` of "I/N".
+
+    Raises:
+        UsageError: it is no share.
+    """
+    number, _, shards = text.partition("/")
+    if number.isdecimal() and shards.isdecimal() and 1 <= int(number) <= int(shards):
+        return int(number), int(shards)
+    raise UsageError(
+        f"'{text}' is no share", where="--shard", mend="I/N with I from 1 to N, e.g. 3/8"
+    )
 
 
 def select(

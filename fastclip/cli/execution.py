@@ -7,9 +7,8 @@ from typing import Any
 
 import click
 
-from fastclip.errors import UsageError
-
-Shard = tuple[int, int]
+from fastclip.checkpoints.selection import parse_shard
+from fastclip.sweeper.executors import EXECUTORS
 
 
 class ShardType(click.ParamType):  # type: ignore[type-arg]
@@ -19,28 +18,14 @@ class ShardType(click.ParamType):  # type: ignore[type-arg]
 
     def convert(
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> Shard:
+    ) -> tuple[int, int]:
         return value if isinstance(value, tuple) else parse_shard(str(value))
-
-
-def parse_shard(text: str) -> Shard:
-    """`(I, N)` of "I/N".
-
-    Raises:
-        UsageError: it is no share.
-    """
-    number, _, shards = text.partition("/")
-    if number.isdecimal() and shards.isdecimal() and 1 <= int(number) <= int(shards):
-        return int(number), int(shards)
-    raise UsageError(
-        f"'{text}' is no share", where="--shard", mend="I/N with I from 1 to N, e.g. 3/8"
-    )
 
 
 OPTIONS = (
     click.option(
         "--executor",
-        type=click.Choice(["local", "ray"]),
+        type=click.Choice(list(EXECUTORS)),
         default="local",
         show_default=True,
         help="Workers on this machine, or on a Ray cluster.",

@@ -22,7 +22,7 @@ class Source(ABC):
         """Those that came since the last call.
 
         Args:
-            wait: until there is at least one; empty then means that no more will come.
+            wait: until there is at least one, or it is known that no more will come: then empty.
         """
 
 

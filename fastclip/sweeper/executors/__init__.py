@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from fastclip.registry import Registry
-from fastclip.sweeper.executors.base import Executor
+
+if TYPE_CHECKING:
+    from fastclip.sweeper.executors.base import Executor
 
 EXECUTORS: Registry[type[Executor]] = Registry(
     "executor",

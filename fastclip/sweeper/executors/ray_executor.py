@@ -213,7 +213,7 @@ class RayPool(Pool):
 
         self.workers = tuple(f"worker-{n}" for n in range(1, count + 1))
         self._gone = (ray.exceptions.RayActorError, ray.exceptions.ActorUnavailableError)
-        # Two calls at a time: one that waits for events, one that brings a job.
+        # One call waits for events while others bring jobs.
         made: Any = ray.remote(Actor).options(
             max_restarts=-1, max_task_retries=0, max_concurrency=4, **dict(share)
         )

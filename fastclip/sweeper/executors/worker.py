@@ -6,7 +6,7 @@ import queue
 import secrets
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 
 from fastclip.checkpoints.base import Checkpoint
 from fastclip.errors import FastclipError, RefusalError
@@ -121,8 +121,8 @@ class Messages(Progress):
 class WorkerBooks(Books):
     """Puts results on record as any sweep does, and tells the driver."""
 
-    emit: Emit = print
-    numbers: Numbers = field(default_factory=Numbers)
+    emit: Emit
+    numbers: Numbers
 
     def note_failure(self, checkpoint: Checkpoint, error: FastclipError) -> None:
         """The driver counts failures, and knows when there are too many."""
@@ -139,7 +139,7 @@ class WorkerBooks(Books):
 
 
 class Worker:
-    """Made in the worker's process; `run` returns when the inbox is closed.
+    """Made in the worker's process, which ends when its driver hangs up.
 
     Args:
         config: the driver's; the worker finds the data sets itself, checkpoints are handed to it.

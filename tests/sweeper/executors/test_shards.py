@@ -16,7 +16,7 @@ from make_run import make_run
 
 import fastclip
 from fastclip.checkpoints.base import Checkpoint
-from fastclip.cli.execution import parse_shard
+from fastclip.checkpoints.selection import parse_shard
 from fastclip.errors import UsageError
 from fastclip.sweeper import run
 from fastclip.sweeper.config import SweepConfig
